@@ -1,0 +1,3 @@
+"""Sequencer high availability for OP Stack chains."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The command line: parse, call, print. A command imports what is heavy when it runs."""

@@ -1,0 +1,12 @@
+"""The peer adapter: greetings, replication streams, health probes, all over gRPC.
+
+Law of this package: bytes of others become core values in the `wire_` modules, `codec` and `calls`
+alone; gRPC errors become ours in `error_map` alone; every task has an owner that stops it.
+"""
+
+from conductor.peers.channels import server_options
+from conductor.peers.health import LocalHealth
+from conductor.peers.probes import Prober
+from conductor.peers.transport import GrpcPeers
+
+__all__ = ["GrpcPeers", "LocalHealth", "Prober", "server_options"]

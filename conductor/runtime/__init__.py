@@ -1,0 +1,1 @@
+"""Where the pure core meets the world: events in, effects out, in order."""

@@ -1,0 +1,23 @@
+"""What every test gets: a blocking call made by the conductor on an event loop is an error.
+
+A sync, a query or a file read on the loop stalls heartbeats and timers; here it fails the test that
+reached it instead of showing up as a lost leadership in production.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Make blocking calls from `conductor` raise while an async test runs; sync tests are free."""
+    if not inspect.iscoroutinefunction(getattr(request.node, "function", None)):
+        yield
+        return
+    with blockbuster_ctx("conductor"):
+        yield
