@@ -79,4 +79,10 @@ async def test_leader_with_a_stuck_disk_is_replaced(tmp_path: Path) -> None:
             successor = await nodes.others(leader).leader(within_s=FAILOVER_S)
             await chain.resume(successor)
             await chain.extend(successor)
-            assert (await leader.gateway.health()).status == 503
+
+            async def is_unfit() -> bool:
+                return (await leader.gateway.health()).status == 503
+
+            # It abdicates after one interval with an unfinished write and is unfit after two.
+            await eventually(is_unfit, f"{leader.name} is unfit", within_s=FAILOVER_S)
+            assert (await leader.gateway.leader()).body["is_leader"] is False
