@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from conductor.cli.client import ask_status
+from conductor.cli.client import GET_STATUS, Conductors
 from conductor.cli.status_report import Report, State, make_report
 from conductor.devnet.payloads import GENESIS, Block, BlockBuilder
 from conductor.devnet.processes import NodePlan, node_command, node_environment, plan_nodes
@@ -159,8 +159,10 @@ class Cluster:
         deadline = time.monotonic() + SETTLE_TIMEOUT_S
         servers = [plan.grpc for plan in self.plans]
         while True:
+            with Conductors(_STATUS_TIMEOUT_MS) as conductors:
+                answers = conductors.ask_each(GET_STATUS, servers)
             # Each answer judged alone: what only the leader has noticed is not settled yet.
-            reports = [make_report([one]) for one in ask_status(servers, _STATUS_TIMEOUT_MS)]
+            reports = [make_report([one]) for one in answers]
             views = [report.view for report in reports if report.view is not None]
             told = {(view.leader_id, view.last.index, view.certified.index) for view in views}
             if len(told) == 1 and all(report.state is State.HEALTHY for report in reports):

@@ -1,27 +1,38 @@
 """What a node runs with: one frozen value, checked once, handed down whole.
 
 The options are documented in `docs/options.md`; where they come from (flags, environment, file) is
-the command line's business.
+the command line's business. Invariant of the addresses here: one place has one spelling, with hosts
+in lower case and IPv6 addresses in their short form, because nodes compare their lists of voters as
+text.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from conductor.core.quorum import MAJORITY, is_split_brain_safe, quorum_size
+from conductor.core.values import ID_BYTES_MAX
 from conductor.errors import ConfigError
 
 GRPC_PORT_OFFSET = 10_000
 """The gRPC port is the gateway's port plus this, unless told otherwise."""
 
+PORT_MAX = 65_535
+WILDCARD_HOSTS = frozenset({"0.0.0.0", "::"})
+
 EpochManagerName = Literal["static", "health"]
 LeaderOrder = Literal["ordered", "sticky"]
 CommitRule = Literal["strict", "reorg", "any"]
 LogFormat = Literal["text", "json"]
+
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
+_NUMERIC_HOST = re.compile(r"[0-9.]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +115,8 @@ class Config:
     grpc_bind: Address = Address("127.0.0.1", 18080)
     advertise: Address = Address("127.0.0.1", 8080)
     grpc_advertise: Address = Address("127.0.0.1", 18080)
+    grpc_bind_is_default: bool = True
+    """Nobody has chosen the gRPC port: a Raft state may say which it is."""
     server_id: str = "127.0.0.1:8080"
     cluster_name: str = "op-conductor"
     identity_seed: int | None = None
@@ -118,6 +131,9 @@ class Config:
     leader_order: LeaderOrder = "ordered"
     commit_rule: CommitRule = "reorg"
     data_dir: Path = Path("op-conductor-data/127.0.0.1_8080")
+    raft_state_dir: Path | None = None
+    """What to make the store from, if it has to be made: `conductor.migration` settles `peers` and
+    the gRPC addresses then; until that, `peers` is what was given, this server perhaps included."""
     paused: bool = False
     log_level: str = "info"
     log_format: LogFormat = "text"
@@ -182,3 +198,106 @@ def config_warnings(config: Config, voters_count: int) -> tuple[str, ...]:
         if peer.grpc.port == config.grpc_advertise.port
     )
     return tuple(warnings)
+
+
+def check_quorum(config: Config) -> None:
+    """Raise ConfigError when no quorum of the voters can be what was asked for."""
+    try:
+        quorum_size(config.quorum_rule, len(config.voter_addresses))
+    except ConfigError as error:
+        raise ConfigError(f"--quorum-threshold: {error}") from error
+
+
+def other_voters(named: Sequence[PeerAddress], this: PeerAddress) -> tuple[PeerAddress, ...]:
+    """The voters in `named` besides this server, each once; ConfigError when they contradict."""
+    by_address = {this.grpc: this}
+    by_id = {this.server_id: this}
+    for peer in named:
+        known = by_address.get(peer.grpc, peer)
+        if peer.server_id is None:
+            by_address.setdefault(peer.grpc, peer)
+        elif known.server_id not in (None, peer.server_id):
+            raise ConfigError(
+                f"--peers: {peer.grpc} cannot be both {known.server_id} and {peer.server_id}"
+                f"{_own_hint(known, this)}"
+            )
+        elif (namesake := by_id.setdefault(peer.server_id, peer)).grpc != peer.grpc:
+            raise ConfigError(
+                f"--peers: {peer.server_id} cannot be at both {namesake.grpc} and {peer.grpc}"
+                f"{_own_hint(namesake, this)}"
+            )
+        else:
+            by_address[peer.grpc] = peer
+    return tuple(peer for peer in by_address.values() if peer.grpc != this.grpc)
+
+
+def _own_hint(peer: PeerAddress, this: PeerAddress) -> str:
+    if peer != this:
+        return ""
+    return (
+        f"; {this.server_id} at {this.grpc} is this server: "
+        "--server-id, --advertise-addr and --grpc-addr say so"
+    )
+
+
+# What people write
+
+
+def parse_address(text: str) -> Address:
+    """The `host:port` or `[IPv6]:port` that `text` spells; an empty host is every interface.
+
+    ConfigError says what is wrong, without the option's name: the caller knows that.
+    """
+    if "://" in text:
+        raise ConfigError(f"{text!r} is a URL: write only host:port")
+    host, colon, port = text.rpartition(":")
+    if not colon or (host.startswith("[") and not host.endswith("]")):
+        raise ConfigError(f"{text!r} names no port: write host:port, such as 127.0.0.1:8080")
+    return Address(_parse_host(host, text), _parse_port(port, text))
+
+
+def parse_server_id(text: str) -> str:
+    """`text` if it can name a server in every list, log and message; else ConfigError."""
+    return check_name(text, "server id")
+
+
+def check_name(text: str, what: str) -> str:
+    """`text` if it is fit to be a name; else ConfigError, which calls it a `what`."""
+    size = len(text.encode(errors="replace"))
+    if not 1 <= size <= ID_BYTES_MAX:
+        raise ConfigError(f"a {what} has 1 to {ID_BYTES_MAX} bytes, this one {size}")
+    if not text.isprintable() or any(character.isspace() or character == "," for character in text):
+        raise ConfigError(f"{text!r} is no {what}: leave out spaces, commas and control characters")
+    return text
+
+
+def check_reachable(address: Address, text: str) -> None:
+    """Raise ConfigError unless others can connect to the address that `text` spells."""
+    if address.host in WILDCARD_HOSTS or address.port == 0:
+        raise ConfigError(f"{text!r} can be listened on but not reached: name a host and its port")
+
+
+def _parse_host(host: str, text: str) -> str:
+    if not host:
+        return "0.0.0.0"
+    try:
+        if host.startswith("[") and host.endswith("]"):
+            return str(ipaddress.IPv6Address(host[1:-1]))
+        if ":" in host:
+            raise ConfigError(f"{text!r}: an IPv6 address goes in brackets, such as [::1]:8080")
+        if _NUMERIC_HOST.fullmatch(host):
+            return str(ipaddress.IPv4Address(host))
+    except ValueError as error:
+        raise ConfigError(f"{text!r}: {error}") from error
+    if not _HOST.fullmatch(host):
+        raise ConfigError(f"{text!r}: {host!r} is no host name")
+    return host.lower()
+
+
+def _parse_port(port: str, text: str) -> int:
+    if not (port.isascii() and port.isdigit()):
+        raise ConfigError(f"{text!r}: {port!r} is no port: a number from 0 to {PORT_MAX}")
+    # Compared by length first: a number of a million digits takes minutes to read.
+    if len(port) > 5 or int(port) > PORT_MAX:
+        raise ConfigError(f"{text!r}: port {port} is above {PORT_MAX}")
+    return int(port)

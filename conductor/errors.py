@@ -133,7 +133,7 @@ class TransferRefused(Refused):
 
 
 class OutcomeUnknown(ConductorError):
-    """This or a later leader may still certify the payload; it may be sent again."""
+    """This or a later leader may still certify the payload, or the transfer may still succeed."""
 
     code = "outcome_unknown"
 
@@ -145,7 +145,7 @@ class CommitTimeout(OutcomeUnknown):
 
 
 class LeadershipLost(OutcomeUnknown):
-    """The leader stepped down before the payload was certified."""
+    """The leader stepped down before the payload was certified or the transfer had ended."""
 
     code = "leadership_lost"
 

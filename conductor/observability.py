@@ -13,7 +13,7 @@ import queue
 import re
 import select
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -24,6 +24,12 @@ STDERR = 2
 QUEUED_LINES_MAX = 4096
 CLOSE_TIMEOUT_S = 1.0
 """How long the last lines may take when the node stops."""
+
+CHATTY_LOGGER = "grpc._cython.cygrpc"
+"""At debug level it says for every call that it has an event loop: nobody wants to know."""
+
+OWN_FIELDS = ("count", "error", "origin", "text")
+"""The fields of the lines that are about the log itself."""
 
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -43,7 +49,7 @@ def configure_logging(
     """
     level_number = logging.getLevelNamesMapping()[level.upper()]
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=_common_processors(),
+        foreign_pre_chain=(*_common_processors(), structlog.stdlib.ExtraAdder(OWN_FIELDS)),
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             *_renderers(log_format, terminal=os.isatty(descriptor)),
@@ -62,14 +68,18 @@ def configure_logging(
     handler = _LineHandler(writer)
     handler.setFormatter(formatter)
     root = logging.getLogger()
+    chatty = logging.getLogger(CHATTY_LOGGER)
     handlers_before, level_before = root.handlers[:], root.level
+    chatty_before = chatty.level
     root.handlers[:] = [handler]
     root.setLevel(level_number)
+    chatty.setLevel(max(level_number, logging.INFO))
     try:
         yield writer
     finally:
         root.handlers[:] = handlers_before
         root.setLevel(level_before)
+        chatty.setLevel(chatty_before)
         structlog.reset_defaults()
         writer.close(CLOSE_TIMEOUT_S)
 
@@ -151,18 +161,20 @@ class _LineHandler(logging.Handler):
         try:
             line = self.format(record)
         except (TypeError, ValueError, LookupError, AttributeError) as error:
-            text = f"cannot render a line of {record.name}: {error}: {record.msg!r}"
-            line = self.format(_record(logging.ERROR, text))
+            about = {"origin": record.name, "error": str(error), "text": repr(record.msg)}
+            line = self.format(_record(logging.ERROR, "log_line_unreadable", about))
         self._writer.write(line)
 
 
-def _record(level: int, text: str) -> logging.LogRecord:
-    return logging.LogRecord(__name__, level, __file__, 0, text, None, None)
+def _record(level: int, event: str, fields: Mapping[str, object]) -> logging.LogRecord:
+    """A line of our own that does not come through structlog: this is below it."""
+    record = logging.LogRecord(__name__, level, __file__, 0, event, None, None)
+    vars(record).update(fields)
+    return record
 
 
 def _notice(formatter: logging.Formatter, count: int) -> str:
-    text = f"{count} log lines dropped: nobody read them in time"
-    return formatter.format(_record(logging.WARNING, text))
+    return formatter.format(_record(logging.WARNING, "log_lines_dropped", {"count": count}))
 
 
 def _common_processors() -> tuple[Processor, ...]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from conductor.core.certificate import Certificate
 from conductor.core.effects import Write
+from conductor.core.founding import Founding
 from conductor.core.messages import Message
 from conductor.core.values import (
     Base,
@@ -44,6 +45,8 @@ class StoredState:
     certified: Position | None
     """None while nothing is certified."""
     certificate: Certificate | None
+    founding: Founding | None = None
+    """What the store was made from, when that was a Raft state. It never changes."""
 
 
 class Store(Protocol):
@@ -67,6 +70,10 @@ class Store(Protocol):
 
     def read_body(self, index: Index) -> bytes:
         """The body of the entry there, from any thread. NotFound: not held. StoreDamaged."""
+        ...
+
+    def read_head(self) -> bytes:
+        """The payload that came with the founding, from any thread. NotFound: none did."""
         ...
 
     def close(self) -> None:
@@ -158,6 +165,8 @@ class Observation:
     quorum: int
     """How many of the voters make a quorum: fewer in reach cannot elect anyone."""
     leader: LeaderObservation | None
+    initial_leader: ServerId | None = None
+    """Who is to lead first; None when nobody was named, and once anybody has led."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,3 +195,39 @@ class EpochManager(Protocol):
     def campaign_failed(self, server_id: ServerId, now_ms: int) -> None:
         """That server was named and did not get established in time."""
         ...
+
+
+Outcome = Literal["success", "refused", "unknown"]
+"""What became of what a caller wanted: done, certainly not done, or nobody knows (promise 8)."""
+
+TransferTrigger = Literal["operator", "health"]
+"""Who wanted the leadership to pass: an operator, or the epoch manager."""
+
+
+class Meters:
+    """Hears what happens, for whoever counts it. Never waits and never fails, on any thread.
+
+    This one counts nothing.
+    """
+
+    def commit_ended(self, outcome: Outcome, size_bytes: int, duration_s: float) -> None:
+        """A commit has ended."""
+
+    def transfer_ended(self, trigger: TransferTrigger, outcome: Outcome) -> None:
+        """An attempt to pass the own leadership on has ended."""
+
+    def leader_changed(self, *, is_own: bool) -> None:
+        """A leadership has begun."""
+
+    def campaign_failed(self) -> None:
+        """An attempt to lead came to nothing."""
+
+    def probe_ended(self, peer: ServerId, duration_s: float | None) -> None:
+        """A peer was probed; None: it did not answer."""
+
+    def beat(self, lag_s: float) -> None:
+        """The event loop was so late."""
+
+
+UNMETERED = Meters()
+"""For whoever counts nothing."""

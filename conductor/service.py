@@ -6,11 +6,22 @@ its docstring names.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from conductor.core.certificate import Acknowledgement, Certificate
-from conductor.core.values import Digest, Epoch, Genesis, Height, Index, Membership, Position
+from conductor.core.values import (
+    Digest,
+    Epoch,
+    Genesis,
+    Head,
+    Height,
+    Index,
+    Membership,
+    Position,
+    ServerId,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +39,8 @@ class LeaderView:
 
     is_leader: bool
     """Established, in contact with a quorum."""
+    is_overridden: bool
+    """An operator makes this node say that it leads, whatever `is_leader` is."""
     epoch: Epoch
     leader_id: str
     """Empty when none is known."""
@@ -89,6 +102,10 @@ class StatusView:
     base_index: Index
     quorum: int
     members: tuple[MemberView, ...]
+    paused: bool
+    """An operator has paused the node."""
+    leader_overridden: bool
+    """An operator makes the node say that it leads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +124,8 @@ class CertificateView:
     certificate: Certificate
     cluster_id: Digest
     membership: Membership
+    head: Head | None = None
+    """What the genesis names, which the cluster id is made of, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +135,28 @@ class AcknowledgeReceipt:
     certified: bool
     height: int
     """The newest certified height; 0 when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeadershipRecord:
+    """A leadership as this node saw it begin, or the beginning of a time without one."""
+
+    leader_id: str
+    """Empty: nobody led, as far as this node knew."""
+    epoch: Epoch
+    reason: str
+    """Why it began, in words."""
+    began_at_ms: int
+    """Of this node's wall clock, since the Unix epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferReceipt:
+    """The leadership has passed."""
+
+    previous_leader_id: str
+    leader_id: str
+    epoch: Epoch
 
 
 class Conductor(Protocol):
@@ -172,4 +213,53 @@ class Conductor(Protocol):
 
     def is_active(self) -> bool:
         """Whether the node runs and is not paused."""
+        ...
+
+    def is_paused(self) -> bool:
+        """Whether an operator has paused the node."""
+        ...
+
+    def is_stopped(self) -> bool:
+        """Whether the end of the node has begun."""
+        ...
+
+    def is_leader_overridden(self) -> bool:
+        """Whether an operator makes the node say that it leads."""
+        ...
+
+    async def pause(self) -> bool:
+        """Step aside until `resume`; whether the node was paused already. Takes under a second."""
+        ...
+
+    async def resume(self) -> bool:
+        """Take part again; whether the node was paused. Takes under a second."""
+        ...
+
+    async def stop(self) -> None:
+        """Ask for the orderly end of the process, which begins once this has been answered."""
+        ...
+
+    async def override_leader(self, overridden: bool) -> bool:
+        """Say that this node leads, or the truth again; what was in force before.
+
+        Answers about the leadership change (`leader().is_overridden`), commits do not.
+        """
+        ...
+
+    async def transfer(self, target: ServerId | None, *, force: bool = False) -> TransferReceipt:
+        """Pass the leadership to a voter (None: the best one), within 10 s at most.
+
+        NotLeader; TransferRefused: this node leads on; OutcomeUnknown and its kin; NotFormed.
+        """
+        ...
+
+    def history(self) -> tuple[LeadershipRecord, ...]:
+        """The last leaderships that this node has seen since it started, oldest first."""
+        ...
+
+    def watch_epochs(self) -> AsyncIterator[LeadershipRecord]:
+        """The leadership now, then every change of it until the node stops.
+
+        A reader who is too slow misses changes in between, never the newest.
+        """
         ...

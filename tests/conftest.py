@@ -12,6 +12,9 @@ from collections.abc import Iterator
 import pytest
 from blockbuster import blockbuster_ctx
 
+# Before any test imports them: their asserts are to explain themselves like those of tests.
+pytest.register_assert_rewrite("tests.conformance.store", "tests.store.builders")
+
 
 @pytest.fixture(autouse=True)
 def no_blocking_calls(request: pytest.FixtureRequest) -> Iterator[None]:

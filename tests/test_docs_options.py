@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from conductor.cli.client_options import CLIENT_OPTIONS
-from conductor.cli.exit_codes import ExitCode
 from conductor.cli.node_options import NODE_OPTIONS
+from conductor.exit_codes import ExitCode
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "options.md"
 

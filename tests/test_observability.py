@@ -18,7 +18,7 @@ import pytest
 import structlog
 
 from conductor.config import LogFormat
-from conductor.observability import LogWriter, configure_logging
+from conductor.observability import CHATTY_LOGGER, LogWriter, configure_logging
 
 DEADLINE_S = 10.0
 
@@ -170,8 +170,19 @@ def test_line_that_cannot_be_rendered_becomes_an_error_line(pipe: Pipe) -> None:
 
     (event,) = map(json.loads, lines)
     assert event["level"] == "error"
-    assert "cannot render a line of theirs" in event["event"]
-    assert "'%d apples'" in event["event"]
+    assert (event["event"], event["origin"]) == ("log_line_unreadable", "theirs")
+    assert event["text"] == "'%d apples'"
+
+
+def test_library_that_says_nothing_useful_says_it_from_info_on(pipe: Pipe) -> None:
+    def log() -> None:
+        logging.getLogger(CHATTY_LOGGER).debug("Loaded running loop")
+        logging.getLogger(CHATTY_LOGGER).info("something")
+
+    (line,) = logged(pipe, "debug", "json", log)
+
+    assert json.loads(line)["event"] == "something"
+    assert logging.getLogger(CHATTY_LOGGER).level == logging.NOTSET
 
 
 def test_logging_is_left_as_it_was_found(pipe: Pipe) -> None:
@@ -201,8 +212,8 @@ def test_stalled_reader_stops_nobody_and_hears_what_was_dropped(pipe: Pipe) -> N
     # The thread may have taken one line out of the full queue before it stalled.
     assert len(numbers) == 1000 - dropped in (10, 11)
     notices = [event for event in events if event["event"] != "event"]
-    assert all(notice["event"].split()[1:4] == ["log", "lines", "dropped:"] for notice in notices)
-    assert sum(int(notice["event"].split()[0]) for notice in notices) == dropped
+    assert {notice["event"] for notice in notices} == {"log_lines_dropped"}
+    assert sum(notice["count"] for notice in notices) == dropped
     assert {notice["level"] for notice in notices} == {"warning"}
 
 

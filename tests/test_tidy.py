@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("conductor", "scripts", "tests")
+FOLDERS = ("conductor", "raft_state", "scripts", "tests")
+PRODUCT = ("conductor/", "raft_state/")
 GENERATED = "conductor/v1/"
 
 MODULE_LINES_MAX = 450
@@ -26,7 +27,7 @@ FUNCTION_LINES_MAX = 70
 
 # The one supervisor of tasks, and the edges where an error becomes an answer.
 MAY_CATCH_EVERYTHING = ("conductor/runtime/supervisor.py", "conductor/api/")
-MAY_PRINT = ("conductor/cli/", "conductor/devnet/", "scripts/")
+MAY_PRINT = ("conductor/cli/", "conductor/devnet/", "raft_state/cli/", "scripts/")
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -47,7 +48,7 @@ class Module:
     @property
     def is_product(self) -> bool:
         """Whether users run it."""
-        return self.path.startswith("conductor/")
+        return self.path.startswith(PRODUCT)
 
     def nodes(self, *kinds: type[ast.AST]) -> Iterator[ast.AST]:
         """Every syntax node of these kinds."""

@@ -8,13 +8,14 @@ A request of ordinary size always finds room, so that large ones cannot shut out
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
 
+from conductor.api.http_answers import shown
 from conductor.errors import Overloaded, TooLarge
 
 logger = structlog.get_logger(__name__)
@@ -71,7 +72,8 @@ class Admission:
         """
         encoding = request.headers.get("Content-Encoding", "identity")
         if encoding.lower() != "identity":
-            raise web.HTTPUnsupportedMediaType(text=f"content encoding {encoding} is not supported")
+            text = f"content encoding {shown(encoding)} is not supported"
+            raise web.HTTPUnsupportedMediaType(text=text)
         _check_length(request.content_length or 0, bytes_max)
         with _Share(self._memory) as share:
             yield await self._collected(request, bytes_max, share)
@@ -96,6 +98,15 @@ class Admission:
             raise web.HTTPBadRequest(text=f"the body broke off: {error}") from error
         return b"".join(chunks)
 
+    @contextmanager
+    def memory(self) -> Iterator[Callable[[int], None]]:
+        """Counts what an answer takes while it is being made, until the context is left.
+
+        The function is told how many bytes there are now. Overloaded when there is no room.
+        """
+        with _Share(self._memory) as share:
+            yield share.grow
+
     async def deliver(self, request: web.Request, answer: web.Response) -> None:
         """Send an answer; a client that does not take it in time is cut off. Overloaded."""
         with _Share(self._memory) as share:
@@ -108,7 +119,7 @@ class Admission:
                 if request.transport is not None:
                     request.transport.abort()
             except ConnectionError:
-                logger.debug("client left before its answer", path=request.path)
+                logger.debug("client_left", path=request.path)
 
 
 class _Memory:

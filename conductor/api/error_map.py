@@ -109,7 +109,7 @@ def failure_of(error: Exception, call: str) -> Failure:
         error_class = next(kind for kind in type(error).__mro__ if kind in WIRE_ERRORS)
     wire = WIRE_ERRORS[error_class]
     if wire is _INTERNAL:
-        logger.error("call ended in an internal error", call=call, exc_info=error)
+        logger.error("call_failed", call=call, exc_info=error)
         return Failure(error_class.code, INTERNAL_TEXT, wire)
     leader_id = error.leader_id if isinstance(error, errors.NotLeader) else ""
     message = str(error) or error_class.code

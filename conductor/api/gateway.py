@@ -14,9 +14,11 @@ from aiohttp import web
 from conductor.api.bounds import Admission, Bounds
 from conductor.api.calls import LastingCalls
 from conductor.api.error_map import WIRE_ERRORS, Failure, failure_of
-from conductor.api.http_answers import JSON, JSONRPC_PATH, failure_answer
+from conductor.api.http_answers import JSON, JSONRPC_PATH, failure_answer, shown
+from conductor.api.http_log import HttpLog
 from conductor.api.jsonrpc import JsonRpc
-from conductor.api.jsonrpc_methods import Services
+from conductor.api.jsonrpc_method import Services
+from conductor.api.metrics_page import Scrape, metrics_route
 from conductor.api.rest import Rest
 from conductor.config import Limits
 from conductor.errors import NotFound, Overloaded, RequestError
@@ -34,10 +36,14 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 def create_gateway(
-    conductor: Conductor, limits: Limits, bounds: Bounds | None = None
+    conductor: Conductor,
+    limits: Limits,
+    bounds: Bounds | None = None,
+    scrape: Scrape | None = None,
 ) -> web.Application:
     """The application that serves a conductor over HTTP; whoever runs it opens the port.
 
+    `scrape` makes the page of `/metrics`; without it there is no such path.
     Paths, bodies and answers: `docs/api.md`.
     """
     admission = Admission(bounds or Bounds())
@@ -46,9 +52,11 @@ def create_gateway(
         client_max_size=limits.json_body_bytes_max, middlewares=[_edge(admission)]
     )
     application.add_routes(Rest(conductor, calls, admission, limits).routes())
-    jsonrpc = JsonRpc(Services(conductor, calls))
+    jsonrpc = JsonRpc(Services(conductor, calls, admission.payload_reads))
     serve = _jsonrpc_handler(jsonrpc, admission, limits.json_body_bytes_max)
     application.router.add_route("*", JSONRPC_PATH, serve)
+    if scrape is not None:
+        application.add_routes([metrics_route(scrape)])
     return application
 
 
@@ -57,6 +65,7 @@ def gateway_runner(application: web.Application) -> web.AppRunner:
     return web.AppRunner(
         application,
         access_log=None,
+        logger=HttpLog(),
         # A small compressed body could become a large one; `bounds` refuses them all.
         auto_decompress=False,
         keepalive_timeout=KEEPALIVE_S,
@@ -110,7 +119,7 @@ def _refuse_other_sites(request: web.Request) -> None:
     if origin is None or request.method in ("GET", "HEAD", "OPTIONS"):
         return
     if origin.partition("://")[2] != request.host:
-        raise web.HTTPForbidden(text=f"requests of pages from {origin} are not taken")
+        raise web.HTTPForbidden(text=f"requests of pages from {shown(origin)} are not taken")
 
 
 def _jsonrpc_handler(jsonrpc: JsonRpc, admission: Admission, body_bytes_max: int) -> Handler:
@@ -125,6 +134,7 @@ def _jsonrpc_handler(jsonrpc: JsonRpc, admission: Admission, body_bytes_max: int
             text = f"invalid content type, only {JSON} is supported"
             raise web.HTTPUnsupportedMediaType(text=text)
         async with admission.body(request, body_bytes_max) as body:
-            return web.Response(body=await jsonrpc.answer(body), content_type=JSON)
+            with admission.memory() as hold:
+                return web.Response(body=await jsonrpc.answer(body, hold), content_type=JSON)
 
     return serve

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from conductor.core.certificate import Acknowledgement, Certificate
-from conductor.core.values import Member, Membership, Position
-from conductor.service import CertificateView, MemberView, StatusView
+from conductor.core.values import Head, Member, Membership, Position
+from conductor.service import (
+    CertificateView,
+    LeadershipRecord,
+    LeaderView,
+    MemberView,
+    StatusView,
+)
 from conductor.v1 import conductor_pb2, types_pb2
 
 
@@ -17,7 +25,7 @@ def status_response(status: StatusView) -> conductor_pb2.GetStatusResponse:
         server_id=health.server_id,
         incarnation=status.incarnation,
         role=status.role,
-        is_leader=health.is_leader,
+        is_leader=health.is_leader or status.leader_overridden,
         leader_id=health.leader_id,
         epoch=health.epoch,
         last=_position(status.last),
@@ -30,6 +38,8 @@ def status_response(status: StatusView) -> conductor_pb2.GetStatusResponse:
         quorum=status.quorum,
         members=[_member_status(member) for member in status.members],
         version=health.version,
+        paused=status.paused,
+        leader_overridden=status.leader_overridden,
     )
 
 
@@ -39,6 +49,43 @@ def certificate_response(view: CertificateView) -> conductor_pb2.GetCertificateR
         certificate=_certificate(view.certificate),
         cluster_id=view.cluster_id,
         membership=_membership(view.membership),
+        head=_head(view.head) if view.head is not None else None,
+    )
+
+
+def history_response(records: Sequence[LeadershipRecord]) -> conductor_pb2.GetHistoryResponse:
+    """`GetHistoryResponse`."""
+    return conductor_pb2.GetHistoryResponse(
+        records=[
+            conductor_pb2.LeadershipRecord(
+                leader_id=record.leader_id,
+                epoch=record.epoch,
+                reason=record.reason,
+                began_at_ms=record.began_at_ms,
+            )
+            for record in records
+        ]
+    )
+
+
+def watch_response(
+    record: LeadershipRecord, leader: LeaderView, *, first: bool
+) -> conductor_pb2.WatchEpochsResponse:
+    """`WatchEpochsResponse` for the newest record. The first one of a stream is no change."""
+    return conductor_pb2.WatchEpochsResponse(
+        epoch=record.epoch if record.leader_id else max(record.epoch, leader.epoch),
+        leader_id=record.leader_id,
+        is_leader=leader.is_leader and leader.epoch == record.epoch,
+        reason="" if first else record.reason,
+    )
+
+
+def _head(head: Head) -> types_pb2.Head:
+    return types_pb2.Head(
+        height=head.block.height,
+        block_hash=head.block.block_hash,
+        parent_hash=head.block.parent_hash,
+        body_hash=head.body_hash,
     )
 
 

@@ -1,83 +1,50 @@
-"""`conductor.v1.ConductorService` over the use cases, with errors as canonical status codes.
-
-The code of an error (docs/errors.md) travels as the reason of a `google.rpc.ErrorInfo`, so that a
-client tells errors apart without reading their texts.
-"""
+"""`conductor.v1.ConductorService` over the use cases (docs/api.md)."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Never, TypeVar
+from collections.abc import AsyncGenerator
 
 import grpc
-from google.protobuf import any_pb2
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # no stubs
 
 from conductor.api.acknowledgements import acknowledgement_from_wire
 from conductor.api.calls import LastingCalls
-from conductor.api.error_map import Failure, failure_of
-from conductor.api.grpc_messages import certificate_response, status_response
+from conductor.api.grpc_admin import AdminService
+from conductor.api.grpc_edge import Edge
+from conductor.api.grpc_messages import (
+    certificate_response,
+    history_response,
+    status_response,
+    watch_response,
+)
 from conductor.core.values import Height
+from conductor.errors import Overloaded
 from conductor.service import Conductor
-from conductor.v1 import conductor_pb2, conductor_pb2_grpc
+from conductor.v1 import admin_pb2, conductor_pb2
 
-ERROR_DOMAIN = "op-conductor"
-DETAILS_KEY = "grpc-status-details-bin"
-"""Where gRPC clients look for the details of a status."""
-
-MESSAGE_BYTES_MAX = 1024
-"""Trailers have room for 8 KiB, and this text stands there twice, encoded."""
-
-Service = TypeVar("Service")
-Request = TypeVar("Request")
-Response = TypeVar("Response")
-Context = grpc.aio.ServicerContext[Any, Any]
+WATCHERS_MAX = 64
+"""Streams of epochs at once: each costs a connection and memory for as long as it likes."""
 
 
-def register(server: grpc.aio.Server, conductor: Conductor) -> None:
-    """Add ConductorService to a server that has not been started. docs/api.md."""
-    conductor_pb2_grpc.add_ConductorServiceServicer_to_server(ConductorService(conductor), server)
-
-
-def _edge(
-    method: Callable[[Service, Request], Awaitable[Response]],
-) -> Callable[[Service, Request, Context], Coroutine[Any, Any, Response]]:
-    """The method as gRPC calls it: every error becomes a status here."""
-
-    @functools.wraps(method)
-    async def answer(service: Service, request: Request, context: Context) -> Response:
-        try:
-            return await method(service, request)
-        except Exception as error:
-            return await _abort(context, failure_of(error, method.__name__))
-
-    return answer
-
-
-async def _abort(context: Context, failure: Failure) -> Never:
-    """End the call with the status of the failure, rich details included."""
-    info = error_details_pb2.ErrorInfo(
-        reason=failure.code, domain=ERROR_DOMAIN, metadata={"outcome": failure.wire.outcome}
+def register(server: grpc.aio.Server, conductor: Conductor, edge: Edge | None = None) -> None:
+    """Add our services to a server that has not been started. `edge` has other bounds than ours."""
+    edge = edge or Edge()
+    service = conductor_pb2.DESCRIPTOR.services_by_name["ConductorService"]
+    admin = admin_pb2.DESCRIPTOR.services_by_name["AdminService"]
+    handlers = (
+        edge.handler(service, ConductorService(conductor), large={"Commit"}),
+        edge.handler(admin, AdminService(conductor)),
     )
-    if failure.leader_id:
-        info.metadata["leader_id"] = failure.leader_id
-    details = any_pb2.Any()
-    details.Pack(info)
-    code = failure.wire.grpc_status
-    text = failure.message.encode()[:MESSAGE_BYTES_MAX].decode(errors="ignore")
-    status = status_pb2.Status(code=code.value[0], message=text, details=[details])
-    await context.abort(code, text, ((DETAILS_KEY, status.SerializeToString()),))
+    server.add_generic_rpc_handlers(handlers)
 
 
-class ConductorService(conductor_pb2_grpc.ConductorServiceServicer):
-    """The RPCs, over one conductor."""
+class ConductorService:
+    """The RPCs by their names, over one conductor."""
 
     def __init__(self, conductor: Conductor) -> None:
         self._conductor = conductor
         self._calls = LastingCalls()
+        self._watchers = 0
 
-    @_edge
     async def Commit(  # noqa: N802
         self, request: conductor_pb2.CommitRequest
     ) -> conductor_pb2.CommitResponse:
@@ -87,7 +54,6 @@ class ConductorService(conductor_pb2_grpc.ConductorServiceServicer):
             height=receipt.height, epoch=receipt.epoch, index=receipt.index
         )
 
-    @_edge
     async def Acknowledge(  # noqa: N802
         self, request: conductor_pb2.AcknowledgeRequest
     ) -> conductor_pb2.AcknowledgeResponse:
@@ -96,27 +62,24 @@ class ConductorService(conductor_pb2_grpc.ConductorServiceServicer):
         receipt = await self._calls.run(self._conductor.acknowledge(acknowledgement))
         return conductor_pb2.AcknowledgeResponse(certified=receipt.certified, height=receipt.height)
 
-    @_edge
     async def GetLeader(  # noqa: N802
         self, _: conductor_pb2.GetLeaderRequest
     ) -> conductor_pb2.GetLeaderResponse:
         """Who leads."""
         leader = self._conductor.leader()
         return conductor_pb2.GetLeaderResponse(
-            is_leader=leader.is_leader,
+            is_leader=leader.is_leader or leader.is_overridden,
             epoch=leader.epoch,
             next_height=leader.next_height,
             leader_id=leader.leader_id,
         )
 
-    @_edge
     async def GetStatus(  # noqa: N802
         self, _: conductor_pb2.GetStatusRequest
     ) -> conductor_pb2.GetStatusResponse:
         """Everything at a glance."""
         return status_response(self._conductor.status())
 
-    @_edge
     async def GetPayload(  # noqa: N802
         self, request: conductor_pb2.GetPayloadRequest
     ) -> conductor_pb2.GetPayloadResponse:
@@ -126,7 +89,6 @@ class ConductorService(conductor_pb2_grpc.ConductorServiceServicer):
             payload=stored.ssz, index=stored.index, epoch=stored.epoch
         )
 
-    @_edge
     async def GetLatestPayload(  # noqa: N802
         self, request: conductor_pb2.GetLatestPayloadRequest
     ) -> conductor_pb2.GetLatestPayloadResponse:
@@ -136,9 +98,29 @@ class ConductorService(conductor_pb2_grpc.ConductorServiceServicer):
             payload=stored.ssz, index=stored.index, epoch=stored.epoch
         )
 
-    @_edge
     async def GetCertificate(  # noqa: N802
         self, _: conductor_pb2.GetCertificateRequest
     ) -> conductor_pb2.GetCertificateResponse:
         """The newest certificate."""
         return certificate_response(self._conductor.certificate())
+
+    async def GetHistory(  # noqa: N802
+        self, _: conductor_pb2.GetHistoryRequest
+    ) -> conductor_pb2.GetHistoryResponse:
+        """The last leaderships."""
+        return history_response(self._conductor.history())
+
+    async def WatchEpochs(  # noqa: N802
+        self, _: conductor_pb2.WatchEpochsRequest
+    ) -> AsyncGenerator[conductor_pb2.WatchEpochsResponse, None]:
+        """The leadership, and every change of it."""
+        if self._watchers >= WATCHERS_MAX:
+            raise Overloaded(f"{WATCHERS_MAX} clients watch already")
+        self._watchers += 1
+        try:
+            first = True
+            async for record in self._conductor.watch_epochs():
+                yield watch_response(record, self._conductor.leader(), first=first)
+                first = False
+        finally:
+            self._watchers -= 1

@@ -36,6 +36,14 @@ def text_answer(text: str, status: int) -> web.Response:
     )
 
 
+def shown(header: str) -> str:
+    """The value of a header, for the text of an error: bytes of it that are no UTF-8 come escaped.
+
+    aiohttp holds those as lone surrogates, which no text that is sent can have.
+    """
+    return header.encode(errors="backslashreplace").decode()
+
+
 def failure_answer(path: str, failure: Failure) -> web.Response:
     """The error in the look of the path that was asked."""
     return _LOOKS.get(path, _rest)(failure)

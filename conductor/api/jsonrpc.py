@@ -17,7 +17,7 @@ import msgspec
 from jsonrpcserver import JsonRpcError, Result, Success, async_dispatch_to_serializable
 
 from conductor.api.calls import worked_out
-from conductor.api.error_map import INTERNAL, failure_of
+from conductor.api.error_map import INTERNAL, SERVER_ERROR, failure_of
 from conductor.api.jsonrpc_messages import (
     BATCH_MAX,
     VERSION,
@@ -27,12 +27,19 @@ from conductor.api.jsonrpc_messages import (
     read_batch,
     read_message,
 )
-from conductor.api.jsonrpc_methods import METHODS, Method, Services
-from conductor.errors import InvalidArgument, RequestError
+from conductor.api.jsonrpc_method import Method, Parameter, Services
+from conductor.api.jsonrpc_methods import METHODS
+from conductor.errors import InvalidArgument, Overloaded, RequestError
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
+RESPONSE_TOO_LARGE = -32003
+
+BATCH_ANSWER_BYTES_MAX = 25_000_000
+"""Of the answers to a batch, as at a go-ethereum node; the last one may go over it."""
+SMALL_ANSWER_BYTES = 4096
+"""Answers up to this are kept without asking: what a commit has come to must not get lost."""
 
 METHOD_NAME_BYTES_MAX = 2048
 CRASHED_TEXT = "method handler crashed"
@@ -40,8 +47,14 @@ CRASHED_TEXT = "method handler crashed"
 Answer = dict[str, Any]
 Values = tuple[object, ...]
 Handler = Callable[[Services, Values | Exception], Awaitable[Result]]
+Hold = Callable[[int], None]
+"""Told how many bytes of answers are kept; Overloaded when there is no room for them."""
 
 _NULL = msgspec.Raw(b"null")
+
+
+def _hold_anything(_: int) -> None:
+    """There is room for everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,37 +75,58 @@ class JsonRpc:
             name: _handler(name, method) for name, method in METHODS.items()
         }
 
-    async def answer(self, body: bytes) -> bytes:
-        """The answer to a message or a batch; empty when nobody waits for one. Never fails."""
+    async def answer(self, body: bytes, hold: Hold = _hold_anything) -> bytes:
+        """The answer to a message or a batch; empty when nobody waits for one. Never fails.
+
+        `hold` is asked before another large answer of a batch is kept beside those before it.
+        """
         first = first_character(body)
         if not first:
             return b""
         # Payloads in it are decoded on the way: a second trip to another thread costs more.
         requests = await worked_out(_read_batch if first == b"[" else _read_single, body)
         if requests is None:
-            return msgspec.json.encode(_error(None, PARSE_ERROR, "parse error"))
-        answer = (
-            await self._answer_batch(requests)
-            if first == b"["
-            else await self._answer_one(requests[0])
-        )
-        return msgspec.json.encode(answer) if answer else b""
+            return _encoded(_error(None, PARSE_ERROR, "parse error"))
+        if first != b"[":
+            return await self._answer_one(requests[0])
+        return await self._answer_batch(requests, hold)
 
-    async def _answer_batch(self, requests: list[Request]) -> Answer | list[Answer]:
+    async def _answer_batch(self, requests: list[Request], hold: Hold) -> bytes:
         if not requests:
-            return _error(None, INVALID_REQUEST, "empty batch")
+            return _encoded(_error(None, INVALID_REQUEST, "empty batch"))
         if len(requests) > BATCH_MAX:
             ids = (one.message.id for one in requests if one.message.id and one.message.method)
-            return [_error(next(ids, None), INVALID_REQUEST, "batch too large")]
-        answers = [await self._answer_one(request) for request in requests]
-        return [answer for answer in answers if answer is not None]
+            return _encoded([_error(next(ids, None), INVALID_REQUEST, "batch too large")])
+        answers: list[bytes] = []
+        size = 0
+        for request in requests:
+            answer = await self._answer_in_batch(request, size, hold)
+            if answer:
+                answers.append(answer)
+                size += len(answer)
+        return b"[" + b",".join(answers) + b"]" if answers else b""
 
-    async def _answer_one(self, request: Request) -> Answer | None:
-        """The answer to one message; None to a notification, which is carried out all the same."""
+    async def _answer_in_batch(self, request: Request, size: int, hold: Hold) -> bytes:
+        """The answer after others of `size` bytes. Above the limit no message is carried out."""
+        message_id = request.message.id
+        if size > BATCH_ANSWER_BYTES_MAX:
+            if request.message.is_notification:
+                return b""
+            return _encoded(_error(message_id, RESPONSE_TOO_LARGE, "response too large"))
+        answer = await self._answer_one(request)
+        if len(answer) > SMALL_ANSWER_BYTES:
+            try:
+                hold(size + len(answer))
+            except Overloaded as error:
+                return _encoded(_error(message_id, SERVER_ERROR, str(error)))
+        return answer
+
+    async def _answer_one(self, request: Request) -> bytes:
+        """The answer to one message; empty to a notification, which is carried out all the same."""
         answer = await self._outcome(request)
-        return None if request.message.is_notification else answer
+        return b"" if request.message.is_notification else _encoded(answer)
 
-    async def _outcome(self, request: Request) -> Answer | None:
+    async def _outcome(self, request: Request) -> Answer:
         message_id, method = request.message.id, request.message.method
         if not method:
             return _error(message_id, INVALID_REQUEST, "invalid request")
@@ -109,11 +143,15 @@ class JsonRpc:
             deserializer=_as_it_is,
             validator=_as_it_is,
         )
-        return cast(Answer | None, answer)
+        return cast(Answer, answer)
 
 
 def _as_it_is(request: Any) -> Any:
     return request
+
+
+def _encoded(answer: Answer | list[Answer]) -> bytes:
+    return msgspec.json.encode(answer)
 
 
 def _error(message_id: msgspec.Raw | None, code: int, text: str) -> Answer:
@@ -145,21 +183,30 @@ def _request(message: Message) -> Request:
 
 
 def _values(arguments: Arguments | None, method: Method) -> Values:
-    """The arguments, as many as the method takes, each as its reader reads it. InvalidArgument."""
-    count = len(method.readers)
+    """The arguments, each as its parameter reads it, up to the first wrong one. InvalidArgument."""
+    parameters = method.parameters
     if arguments is None:
         raise InvalidArgument("non-array args")
-    if len(arguments) > count:
-        raise InvalidArgument(f"too many arguments, want at most {count}")
     values = []
-    for place, read in enumerate(method.readers):
-        if place >= len(arguments) or bytes(memoryview(arguments[place])[:5]) == b"null":
-            raise InvalidArgument(f"missing value for required argument {place}")
-        try:
-            values.append(read(arguments[place]))
-        except RequestError as error:
-            raise InvalidArgument(f"invalid argument {place}: {error}") from error
+    for place, argument in enumerate(arguments):
+        if place >= len(parameters):
+            raise InvalidArgument(f"too many arguments, want at most {len(parameters)}")
+        values.append(_value(parameters[place], place, argument))
+    for place in range(len(values), len(parameters)):
+        values.append(_value(parameters[place], place, _NULL))
     return tuple(values)
+
+
+def _value(parameter: Parameter, place: int, argument: msgspec.Raw) -> object:
+    """One argument; null is the same as none."""
+    if bytes(memoryview(argument)[:4]) == b"null":
+        if parameter.is_required:
+            raise InvalidArgument(f"missing value for required argument {place}")
+        return parameter.default
+    try:
+        return parameter.read(argument)
+    except RequestError as error:
+        raise InvalidArgument(f"invalid argument {place}: {error}") from error
 
 
 def _handler(name: str, method: Method) -> Handler:

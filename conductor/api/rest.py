@@ -1,4 +1,4 @@
-"""The REST interface: who leads, what is certified, commits and acknowledgements.
+"""The REST interface: who leads, how the node is, what is certified, commits, acknowledgements.
 
 Each handler reads its request and makes one call; errors become answers in `gateway`.
 """
@@ -14,13 +14,13 @@ from aiohttp import web
 from conductor.api.acknowledgements import acknowledgement_from_json
 from conductor.api.bounds import Admission
 from conductor.api.calls import LastingCalls, worked_out
-from conductor.api.http_answers import COMMIT_PATH, COMMIT_SSZ_PATH, JSON, json_answer
+from conductor.api.http_answers import COMMIT_PATH, COMMIT_SSZ_PATH, JSON, json_answer, shown
 from conductor.api.json_input import ABSENT, U64_MAX, decode
 from conductor.config import Limits
 from conductor.core.values import Height
 from conductor.errors import InvalidArgument, InvalidPayload
 from conductor.payload import json_from_ssz, ssz_from_json
-from conductor.service import CommitReceipt, Conductor, StoredPayload
+from conductor.service import CommitReceipt, Conductor, HealthView, StoredPayload
 
 ACKNOWLEDGEMENT_BYTES_MAX = 64 * 1024
 SSZ_CONTENT_TYPE = "application/octet-stream"
@@ -51,6 +51,9 @@ class Rest:
         """Every path of the REST interface."""
         return (
             web.get("/health", self._health),
+            web.get("/healthz", self._alive),
+            web.get("/healthz/", self._alive),
+            web.get("/readyz", self._ready),
             web.get("/leader", self._leader),
             web.get("/latest", self._latest),
             web.get("/payload/{height}", self._payload),
@@ -75,11 +78,22 @@ class Rest:
         }
         return json_answer(document, 200 if health.serving else 503)
 
+    async def _alive(self, _: web.Request) -> web.Response:
+        """That the process answers, as the Go op-conductor says it."""
+        return json_answer({"version": self._conductor.health().version})
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        health = self._conductor.health()
+        obstacles = _unreadiness(health, is_paused=self._conductor.is_paused())
+        document = {"ready": not obstacles, "reasons": obstacles, "version": health.version}
+        return json_answer(document, 503 if obstacles else 200)
+
     async def _leader(self, _: web.Request) -> web.Response:
         leader = self._conductor.leader()
         return json_answer(
             {
                 "is_leader": leader.is_leader,
+                "is_overridden": leader.is_overridden,
                 "epoch": leader.epoch,
                 "next_height": leader.next_height,
                 "leader_id": leader.leader_id,
@@ -114,7 +128,7 @@ class Rest:
     async def _commit_ssz(self, request: web.Request) -> web.Response:
         content_type = request.headers.get("Content-Type", SSZ_CONTENT_TYPE)
         if content_type != SSZ_CONTENT_TYPE:
-            text = f"unsupported content-type {content_type}, want {SSZ_CONTENT_TYPE}"
+            text = f"unsupported content-type {shown(content_type)}, want {SSZ_CONTENT_TYPE}"
             raise web.HTTPUnsupportedMediaType(text=text)
         async with self._admission.body(request, self._limits.payload_bytes_max) as ssz:
             if not ssz:
@@ -130,6 +144,16 @@ class Rest:
             acknowledgement = acknowledgement_from_json(body)
         receipt = await self._calls.run(self._conductor.acknowledge(acknowledgement))
         return json_answer({"certified": receipt.certified, "height": receipt.height})
+
+
+def _unreadiness(health: HealthView, *, is_paused: bool) -> tuple[str, ...]:
+    """Why the node does not do its part in the cluster; empty when it does, leading or not.
+
+    A paused node follows as it should: that an operator keeps it from leading is no fault of it.
+    """
+    if health.leader_id and (health.serving or is_paused):
+        return ()
+    return health.reasons if health.leader_id else ("no leader is known", *health.reasons)
 
 
 def _committed_ssz(body: bytes) -> bytes:

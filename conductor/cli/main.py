@@ -15,13 +15,22 @@ import click
 from click.core import ParameterSource
 
 import conductor
-from conductor.cli.exit_codes import ExitCode, exit_code_of
 from conductor.cli.options import EnvironmentOption
+from conductor.cli.words import say_error
 from conductor.errors import ConductorError
+from conductor.exit_codes import ExitCode, exit_code_of
 
 COMMANDS = {
     "run": "conductor.cli.run:run",
     "status": "conductor.cli.status:status",
+    "members": "conductor.cli.members:members",
+    "history": "conductor.cli.history:history",
+    "payload": "conductor.cli.payload:payload",
+    "transfer": "conductor.cli.transfer:transfer",
+    "pause": "conductor.cli.pause:pause",
+    "resume": "conductor.cli.pause:resume",
+    "override-leader": "conductor.cli.override_leader:override_leader",
+    "migrate": "conductor.cli.migrate:migrate",
     "keygen": "conductor.cli.keygen:keygen",
     "devnet": "conductor.devnet.cli:devnet",
 }
@@ -32,6 +41,8 @@ Examples:
   op-conductor --identity 1                  the same as: op-conductor run --identity 1
   op-conductor run --help                    every option of a node
   op-conductor status --server host:18080    who leads, and is anything wrong
+  op-conductor history                       why the leadership moved
+  op-conductor transfer sequencer-2          pass the leadership on
   op-conductor keygen --out identity.pem     a key for run --identity-key
 \b
 Exit codes: 0 ok, 1 error, 2 usage or configuration, 3 degraded, 4 no leader or
@@ -87,7 +98,7 @@ class Program(click.Group):
             click.echo(f"error: {_explain(error)}", err=True)
             sys.exit(error.exit_code)
         except ConductorError as error:
-            click.echo(f"error: {error}", err=True)
+            say_error(error)
             sys.exit(exit_code_of(error))
         sys.exit(code or ExitCode.OK)
 

@@ -11,9 +11,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from conductor.cli.addresses import WILDCARD_HOSTS, default_grpc_port
+from conductor.cli.addresses import default_grpc_port
 from conductor.config import (
     GRPC_PORT_OFFSET,
+    WILDCARD_HOSTS,
     Address,
     CommitRule,
     Config,
@@ -23,8 +24,11 @@ from conductor.config import (
     LogFormat,
     PeerAddress,
     Timing,
+    check_quorum,
+    other_voters,
+    parse_server_id,
 )
-from conductor.core.quorum import MAJORITY, quorum_size
+from conductor.core.quorum import MAJORITY
 from conductor.errors import ConfigError
 
 DATA_ROOT = Path("op-conductor-data")
@@ -42,6 +46,7 @@ class NodeSettings:
     identity: int | None
     identity_key: Path | None
     data_dir: Path | None
+    raft_state_dir: Path | None
     paused: bool
     peers: tuple[tuple[PeerAddress, ...], ...]
     """One part for each time that the option was given."""
@@ -70,20 +75,21 @@ def node_config(settings: NodeSettings, *, host_name: str, notes: tuple[str, ...
     bind = settings.bind_addr
     grpc_bind = settings.grpc_addr or _default_grpc_bind(bind)
     advertise, grpc_advertise = _advertised(settings, grpc_bind, host_name.lower())
-    server_id = settings.server_id or str(advertise)
+    server_id = _server_id(settings, advertise)
+    named = tuple(peer for part in settings.peers for peer in part)
+    is_settled = settings.raft_state_dir is None
+    this = PeerAddress(grpc_advertise, server_id)
     config = Config(
         bind=bind,
         grpc_bind=grpc_bind,
         advertise=advertise,
         grpc_advertise=grpc_advertise,
+        grpc_bind_is_default=settings.grpc_addr is None,
         server_id=server_id,
         cluster_name=settings.cluster_name,
         identity_seed=settings.identity,
         identity_key_file=settings.identity_key,
-        peers=other_voters(
-            [peer for part in settings.peers for peer in part],
-            PeerAddress(grpc_advertise, server_id),
-        ),
+        peers=other_voters(named, this) if is_settled else named,
         quorum_rule=settings.quorum_threshold or MAJORITY,
         form_with_quorum=settings.form_with_quorum,
         new_incarnation=settings.new_incarnation,
@@ -92,6 +98,7 @@ def node_config(settings: NodeSettings, *, host_name: str, notes: tuple[str, ...
         leader_order=settings.leader_order,
         commit_rule=settings.commit_rule,
         data_dir=settings.data_dir or DATA_ROOT / directory_name(server_id),
+        raft_state_dir=settings.raft_state_dir,
         paused=settings.paused,
         log_level=settings.log_level,
         log_format=settings.log_format,
@@ -102,31 +109,29 @@ def node_config(settings: NodeSettings, *, host_name: str, notes: tuple[str, ...
         limits=Limits(retain_payloads=settings.retain_payloads, retain_bytes=settings.retain_bytes),
         notes=notes,
     )
-    _check_quorum(config)
+    if is_settled:
+        check_quorum(config)
     return config
 
 
-def other_voters(named: list[PeerAddress], this: PeerAddress) -> tuple[PeerAddress, ...]:
-    """The voters in `named` besides this server, each once; ConfigError when they contradict."""
-    by_address = {this.grpc: this}
-    by_id = {this.server_id: this}
-    for peer in named:
-        known = by_address.get(peer.grpc, peer)
-        if peer.server_id is None:
-            by_address.setdefault(peer.grpc, peer)
-        elif known.server_id not in (None, peer.server_id):
-            raise ConfigError(
-                f"--peers: {peer.grpc} cannot be both {known.server_id} and {peer.server_id}"
-                f"{_own_hint(known, this)}"
-            )
-        elif (namesake := by_id.setdefault(peer.server_id, peer)).grpc != peer.grpc:
-            raise ConfigError(
-                f"--peers: {peer.server_id} cannot be at both {namesake.grpc} and {peer.grpc}"
-                f"{_own_hint(namesake, this)}"
-            )
-        else:
-            by_address[peer.grpc] = peer
-    return tuple(peer for peer in by_address.values() if peer.grpc != this.grpc)
+def _server_id(settings: NodeSettings, advertise: Address) -> str:
+    """As given, or as the folder of the Raft state is called; the directory need not be there."""
+    if settings.server_id is not None:
+        return settings.server_id
+    if settings.raft_state_dir is None:
+        return str(advertise)
+    return named_by_folder(settings.raft_state_dir, "--raft-state-dir")
+
+
+def named_by_folder(state_dir: Path, option: str) -> str:
+    """The server id that a node's directory of a Raft state gives: the name of the folder."""
+    try:
+        return parse_server_id(state_dir.resolve().name)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{option} {state_dir}: a server is called like its folder, and {error}; --server-id "
+            "names a folder in it"
+        ) from error
 
 
 def directory_name(server_id: str) -> str:
@@ -169,19 +174,3 @@ def _advertised(
 
 def _reachable_host(bind: Address, host_name: str) -> str:
     return host_name if bind.host in WILDCARD_HOSTS else bind.host
-
-
-def _own_hint(peer: PeerAddress, this: PeerAddress) -> str:
-    if peer != this:
-        return ""
-    return (
-        f"; {this.server_id} at {this.grpc} is this server: "
-        "--server-id, --advertise-addr and --grpc-addr say so"
-    )
-
-
-def _check_quorum(config: Config) -> None:
-    try:
-        quorum_size(config.quorum_rule, len(config.voter_addresses))
-    except ConfigError as error:
-        raise ConfigError(f"--quorum-threshold: {error}") from error

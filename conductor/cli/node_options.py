@@ -11,15 +11,10 @@ from typing import Any
 
 import click
 
-from conductor.cli.addresses import (
-    parse_address,
-    parse_cluster_name,
-    parse_peers,
-    parse_server_id,
-)
+from conductor.cli.addresses import parse_cluster_name, parse_peers
 from conductor.cli.options import GO_BOOLEAN, NodeOption, option_value
 from conductor.cli.toml_file import read_defaults
-from conductor.config import Limits, Timing
+from conductor.config import Limits, Timing, parse_address, parse_server_id
 
 SEED_MAX = 2**64 - 1
 HEALTH_INTERVAL_MS_MIN = 10
@@ -121,6 +116,14 @@ _SERVER_OPTIONS = (
         SERVER,
         "./op-conductor-data/<server id>",
         "Where the log and the promises are kept. Who loses it comes back as a stranger.",
+        metavar="DIR",
+    ),
+    _file(
+        "--raft-state-dir",
+        SERVER,
+        "",
+        "Make the store from this node's directory of a Raft state, if it has to be made: the "
+        "voters, the first epoch and who leads first are what that says.",
         metavar="DIR",
     ),
     _switch(

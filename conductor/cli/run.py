@@ -10,12 +10,15 @@ import click
 
 from conductor.cli.client_options import CLIENT_VARIABLES
 from conductor.cli.environment import unknown_variables
+from conductor.cli.migrate_options import MIGRATE_VARIABLES
 from conductor.cli.node_config import NodeSettings, node_config
 from conductor.cli.node_options import NODE_OPTIONS
 from conductor.cli.options import NodeCommand
 from conductor.errors import ConfigError
 
-KNOWN_VARIABLES = CLIENT_VARIABLES | {option.variable for option in NODE_OPTIONS}
+KNOWN_VARIABLES = (
+    CLIENT_VARIABLES | MIGRATE_VARIABLES | {option.variable for option in NODE_OPTIONS}
+)
 
 _EXAMPLES = """\b
 Examples:
@@ -44,6 +47,8 @@ def run(**values: Any) -> int:
         for note in notes:
             click.echo(f"warning: {note}", err=True)
         raise
+    # Read when gRPC is imported. Else any client could make it write to stderr, past our log.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # Imported here so that `--help` waits for neither gRPC nor aiohttp.
     from conductor.app import run_node
 

@@ -1,21 +1,16 @@
-"""Shows a report to people: words that stand without colour, plain where there is no terminal.
-
-Invariant: what servers say of themselves cannot steer the terminal.
-"""
+"""Shows a report to people."""
 
 from __future__ import annotations
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from collections.abc import Iterator
+
+from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from conductor.cli.status_report import Report, State, missing_entries
+from conductor.cli.terminal import stdout_console, table_of, text, yes_or_no
 
-PLAIN_WIDTH = 1000
-"""Columns where there is no terminal: enough to wrap nothing."""
-
-COLUMNS = ("SERVER", "ROLE", "SERVING", "REACHABLE", "CERTIFIED LAG", "GRPC", "GATEWAY")
+COLUMNS = ("SERVER", "ROLE", "SERVING", "REACHABLE", "CERTIFIED LAG", "GRPC", "GATEWAY", "NOTES")
 
 _VERDICTS = {
     State.HEALTHY: ("healthy", "green"),
@@ -27,16 +22,22 @@ _VERDICTS = {
 
 def print_report(report: Report) -> None:
     """Print it to stdout."""
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = PLAIN_WIDTH
+    console = stdout_console()
+    console.print(draw(report, console))
+
+
+def draw(report: Report, console: Console) -> Group:
+    """The report for this console: who leads, the members, the verdict, what is wrong."""
+    return Group(*_parts(report, console))
+
+
+def _parts(report: Report, console: Console) -> Iterator[RenderableType]:
     if report.view is not None:
-        console.print(_text(_headline(report)))
-        console.print(_table(report, plain=not console.is_terminal))
-    verdict, color = _VERDICTS[report.state]
-    console.print(_text(verdict, color))
+        yield text(_headline(report))
+        yield table_of(console, COLUMNS, _rows(report))
+    yield text(*_VERDICTS[report.state])
     for problem in report.problems:
-        console.print(_text(f"- {problem}"))
+        yield text(f"- {problem}")
 
 
 def _headline(report: Report) -> str:
@@ -53,28 +54,29 @@ def _headline(report: Report) -> str:
     )
 
 
-def _table(report: Report, *, plain: bool) -> Table:
-    table = Table(*COLUMNS, box=None if plain else box.SIMPLE_HEAD, pad_edge=not plain)
+def _rows(report: Report) -> Iterator[tuple[Text, ...]]:
     assert report.view is not None
     for status in report.view.members:
         member = status.member
         lag = missing_entries(report, status)
-        table.add_row(
-            _text(member.server_id),
-            _text(status.role if member.voter else f"{status.role} (nonvoter)"),
-            _yes_or_no(status.serving),
-            _yes_or_no(status.reachable),
-            _text("unknown" if lag is None else str(lag)),
-            _text(member.grpc_address),
-            _text(member.gateway_address),
+        yield (
+            text(member.server_id),
+            text(status.role, "bold" if status.role == "leader" else ""),
+            yes_or_no(status.serving),
+            yes_or_no(status.reachable),
+            text("unknown" if lag is None else str(lag)),
+            text(member.grpc_address),
+            text(member.gateway_address),
+            text(", ".join(_notes(report, member.server_id, voter=member.voter)), "yellow"),
         )
-    return table
 
 
-def _yes_or_no(good: bool) -> Text:
-    return _text("yes", "green") if good else _text("no", "red")
-
-
-def _text(text: str, style: str = "") -> Text:
-    printable = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return Text("".join(printable), style=style)
+def _notes(report: Report, server_id: str, *, voter: bool) -> Iterator[str]:
+    """What makes a member special. Whether it is paused is known only from itself."""
+    if not voter:
+        yield "nonvoter"
+    own = report.statuses.get(server_id)
+    if own is not None and own.paused:
+        yield "paused"
+    if own is not None and own.leader_overridden:
+        yield "overridden"

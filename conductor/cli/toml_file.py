@@ -54,7 +54,8 @@ def load_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is no configuration: it has more than {FILE_BYTES_MAX} bytes")
     try:
         return tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
+        # A TOMLDecodeError is one, as is what comes of bytes or digits that make no text or number.
         raise ConfigError(f"{path} is not TOML: {error}") from error
 
 

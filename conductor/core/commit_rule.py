@@ -2,6 +2,10 @@
 
 Invariant: an accepted payload cannot make op-node gossip two siblings, unless op-node itself
 reorganises under the leader that let it (`reorg`), or the operator asked for no check (`any`).
+
+A cluster that takes the place of another goes on from the head that its genesis names. While the
+log is without payloads that block counts as the last one, certified though it is not in the log:
+the first payload is the block itself, so that it gets into the log, or its child.
 """
 
 from __future__ import annotations
@@ -9,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from conductor.core.log import Log
-from conductor.core.values import BlockReference, Entry, Index
+from conductor.core.values import BlockReference, Head, Index
 from conductor.errors import Conflict
 
 
@@ -39,14 +43,14 @@ def judge(
     """
     last = log.last_payload
     if last is None or last.block is None:
-        return Accepted(extends_last=True)
+        return _judge_first(rule, log.head, block, body_hash)
     known = log.payloads_of_block(block.block_hash)
     if any(entry.body_hash != body_hash for entry in known):
         raise Conflict(f"block 0x{block.block_hash.hex()} is in the log with other contents")
     for entry in log.ancestry(last) if known else ():
         if entry.body_hash == body_hash:
             return Duplicate(entry.index)
-    if _is_child(last, block):
+    if _is_child(last.block, block):
         return Accepted(extends_last=True)
     if rule == "any":
         return Accepted(extends_last=False)
@@ -60,18 +64,39 @@ def judge(
     raise Conflict(f"{_expected(last.block)}; {_came(block)}")
 
 
-def _is_child(parent: Entry, block: BlockReference) -> bool:
-    return (
-        parent.block is not None
-        and block.parent_hash == parent.block.block_hash
-        and block.height == parent.block.height + 1
+def _judge_first(rule: str, head: Head | None, block: BlockReference, body_hash: bytes) -> Accepted:
+    """Decide about a payload while there is none in the log."""
+    if head is None:
+        return Accepted(extends_last=True)
+    if block.block_hash == head.block.block_hash and body_hash != head.body_hash:
+        raise Conflict(
+            f"block 0x{block.block_hash.hex()} is the one that the cluster goes on from, and came "
+            "with other contents"
+        )
+    if body_hash == head.body_hash or _is_child(head.block, block):
+        return Accepted(extends_last=True)
+    if rule == "any":
+        return Accepted(extends_last=False)
+    raise Conflict(
+        f"expected the block that the cluster goes on from, of height {head.block.height} with "
+        f"hash 0x{head.block.block_hash.hex()}, or its child; {_came(block)}"
     )
 
 
+def _is_child(parent: BlockReference, block: BlockReference) -> bool:
+    return block.parent_hash == parent.block_hash and block.height == parent.height + 1
+
+
 def _has_certified_parent(log: Log, block: BlockReference) -> bool:
-    parents = log.payloads_of_block(block.parent_hash)
+    """Whether it is the child of a certified payload that is held, or of the head before them."""
+    is_whole = log.base.position.index == 0
+    if log.head is not None and is_whole and _is_child(log.head.block, block):
+        return True
     return any(
-        parent.index <= log.certified.index and _is_child(parent, block) for parent in parents
+        parent.index <= log.certified.index
+        and parent.block is not None
+        and _is_child(parent.block, block)
+        for parent in log.payloads_of_block(block.parent_hash)
     )
 
 

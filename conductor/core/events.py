@@ -70,6 +70,8 @@ class HandOverRequested:
     target: ServerId | None
     reason: str
     timeout_ms: int
+    force: bool = False
+    """Also to a target that says it is not fit to lead."""
 
 
 @dataclass(frozen=True, slots=True)

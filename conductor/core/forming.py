@@ -7,6 +7,9 @@ one to form some voter would have to propose both: one, then, after storing that
 This rests on two things outside: an address is asked by one call at a time, and `heard` is given
 the answers to these calls only. What a node says is then heard in the order in which it says it.
 
+Of nodes that began with a Raft state the genesis also names the block to go on from
+(`inheritance`). Which that is follows from what the voters say, like all else in it.
+
 Forming with a quorum (an operator's word that the absent never ran) turns `majority` into the
 majority of *all configured* voters, for however few are present: whichever groups form, at most
 one genesis can be held by a quorum of its voters. It also never takes fewer than that majority,
@@ -16,11 +19,12 @@ however low a threshold was asked for. A voter that was heard has run, and is ne
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 from conductor.core.greeting import Greeting
+from conductor.core.inheritance import Estate
 from conductor.core.pinning import (
     OwnFacts,
     contradictions,
@@ -125,6 +129,8 @@ class Forming:
             proposed_cluster_id=proposal.cluster_id if proposal else None,
             paused=paused,
             version=self._own.version,
+            initial_leader=self._own.initial_leader,
+            raft_end=self._own.raft_end,
         )
 
     def verdict(self) -> Formed | Waiting:
@@ -164,7 +170,25 @@ class Forming:
         rule = self._own.quorum_rule
         if len(voters) < len(self._own.configured_voters):
             rule = quorum_size(rule, len(self._own.configured_voters))
-        return Genesis(self._own.cluster_name, rule, tuple(voters))
+        estate = self._estate()
+        leader = estate.first_leader(self._initial_leader(voters))
+        return Genesis(self._own.cluster_name, rule, tuple(voters), leader, estate.head)
+
+    def _estate(self) -> Estate:
+        """What the voters that are here bring along of a Raft cluster."""
+        ends = {greeting.member.server_id: greeting.raft_end for greeting in self._heard.values()}
+        ends[self._own.member.server_id] = self._own.raft_end
+        return Estate(ends, len(self._own.configured_voters))
+
+    def _initial_leader(self, voters: Sequence[Member]) -> ServerId | None:
+        """Who leads first: the one voter whom all those name that name any; None when they differ.
+
+        It decides nothing but who tries first, so nodes that differ about it form all the same.
+        """
+        said = {greeting.initial_leader for greeting in self._heard.values()}
+        named = {name for name in (*said, self._own.initial_leader) if name is not None}
+        only = named.pop() if len(named) == 1 else None
+        return only if any(voter.server_id == only for voter in voters) else None
 
     def _missing_echoes(self, proposal: Genesis) -> tuple[str, ...]:
         """Who does not propose the same, and so could still form something else."""
@@ -180,7 +204,9 @@ class Forming:
 
     def _objections(self) -> tuple[str, ...]:
         reasons = [reason for address in self.addresses for reason in self._objections_to(address)]
-        return (*reasons, *self._doubles(), *self._rival_geneses(), *self._too_few())
+        reasons += [*self._doubles(), *self._rival_geneses(), *self._too_few()]
+        # What the voters bring along is known when all of them are.
+        return tuple(reasons or self._estate().objections())
 
     def _objections_to(self, address: str) -> Iterator[str]:
         greeting = self._heard.get(address)

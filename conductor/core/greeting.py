@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from conductor.core.values import Digest, Genesis, Member
+from conductor.core.founding import RaftEnd
+from conductor.core.values import Digest, Genesis, Member, ServerId
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +26,7 @@ class Greeting:
     """Of the genesis that it would form with now; None when it cannot."""
     paused: bool
     version: str
+    initial_leader: ServerId | None = None
+    """Who shall lead first, as the Raft state says that it began with."""
+    raft_end: RaftEnd | None = None
+    """How far it had come in the Raft cluster that it began with; None when there was none."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from conductor.core.certificate import Certificate
-from conductor.core.values import Base, Entry, EntryKind, Index, Membership, Position
+from conductor.core.values import Base, Entry, EntryKind, Head, Index, Membership, Position
 from conductor.errors import ensure
 
 
@@ -27,17 +27,25 @@ class Merge:
 class Log:
     """Entries by index, what is certified, and the chain of blocks that the payloads make."""
 
-    def __init__(self, base: Base) -> None:
+    def __init__(self, base: Base, head: Head | None = None) -> None:
+        """`head`: what the genesis names, if the cluster goes on from another's block."""
         self.base = base
+        self.head = head
         self.certified: Position = base.position
         self.certificate: Certificate | None = None
         self._entries: list[Entry] = []
         self._indexes_by_block: dict[bytes, list[Index]] = {}
 
     @classmethod
-    def restored(cls, base: Base, entries: Sequence[Entry], certificate: Certificate | None) -> Log:
+    def restored(
+        cls,
+        base: Base,
+        entries: Sequence[Entry],
+        certificate: Certificate | None,
+        head: Head | None = None,
+    ) -> Log:
         """The log that a disk held."""
-        log = cls(base)
+        log = cls(base, head)
         for entry in entries:
             log.append(entry)
         if certificate is not None and certificate.index > base.position.index:
@@ -65,8 +73,8 @@ class Log:
 
     @property
     def membership(self) -> Membership:
-        """The membership in force: that of the newest entry."""
-        return self.membership_at(self.last.index)
+        """The membership in force. No entry changes it: it is that of the base."""
+        return self.base.membership
 
     def entry(self, index: Index) -> Entry | None:
         """The entry there; None outside the window."""

@@ -31,7 +31,7 @@ from conductor.core.events import (
     StopRequested,
     WriteCompleted,
 )
-from conductor.core.hand_over import HandOverAttempt, Stage, find_target
+from conductor.core.hand_over import HandOverAttempt, Stage, find_target, is_near, order_refused
 from conductor.core.housekeeping import Housekeeping
 from conductor.core.leadership import Leadership
 from conductor.core.log import Log
@@ -93,6 +93,8 @@ class Machine:
         self.campaign: Campaign | None = None
         self.hand_over: HandOverAttempt | None = None
         self.known_leader: KnownLeader | None = None
+        self._led_under: HandOverOrder | None = None
+        """The order that this node has obeyed, if its last leadership began with one."""
         self._nonce = 0
         self._automatic_hand_over_ms = 0
 
@@ -233,9 +235,8 @@ class Machine:
                 campaign.on_refusal(sender, message)
             case FetchAnswer() if campaign:
                 campaign.on_fetch_answer(sender, message)
-            case HandOverAnswer() if self.hand_over and not message.accepted:
-                if message.epoch == self.hand_over.epoch:
-                    self.hand_over.on_refused(sender, message.reason)
+            case HandOverAnswer() if leadership and not message.accepted:
+                order_refused(leadership, self.hand_over, sender, message)
         self._drop_ended_campaign()
         self._drop_ended_hand_over()
 
@@ -288,7 +289,8 @@ class Machine:
         """The epoch manager's word: try to lead, or pass the leadership on."""
         if server_id == self.node.key.server_id:
             idle = self.leadership is None and self.campaign is None
-            if idle and not self.voter.why_not_campaign():
+            has_given_away = self.hand_over is not None and self.hand_over.is_given_away
+            if idle and not has_given_away and not self.voter.why_not_campaign():
                 self._campaign(reason, order=None)
         elif self.is_established:
             self._hand_over_by_itself(server_id, reason)
@@ -313,6 +315,7 @@ class Machine:
         if campaign is None:
             return
         self.campaign = None
+        self._led_under = campaign.order
         self.voter.note_own_leadership(campaign.epoch)
         self.leadership = Leadership(
             self.node, campaign.epoch, campaign.reason, abdicate=self._abdicate
@@ -331,7 +334,7 @@ class Machine:
                 raise NotLeader("node is not the leader: its epoch is not established")
             if self.hand_over is not None:
                 raise TransferRefused("leadership transfer in progress")
-            target = find_target(self.node, leadership, event.target)
+            target = find_target(self.node, leadership, event.target, forced=event.force)
         except (NotLeader, TransferRefused) as error:
             self.node.outbox.notify(RequestFailed(event.request_id, error))
             return
@@ -342,9 +345,10 @@ class Machine:
             request_id=event.request_id,
             reason=event.reason,
             timeout_ms=event.timeout_ms,
+            forced=event.force,
             take_back=self._take_back,
         )
-        self.hand_over.start()
+        self.hand_over.on_progress()
 
     def _hand_over_by_itself(self, target: ServerId | None, reason: str) -> None:
         """Pass the leadership on without being asked, at most once in a campaign timeout."""
@@ -357,8 +361,8 @@ class Machine:
         except TransferRefused:
             return
         settings = self.node.settings
-        if progress.match + settings.pending_payloads_max < self.node.log.last.index:
-            return  # Commits would wait for as long as it takes to catch up.
+        if not is_near(self.node, progress):
+            return  # Nobody is in a hurry: it will be named again once it has caught up.
         timeout_ms = settings.campaign_timeout_ms
         self._automatic_hand_over_ms = self.node.now_ms + 2 * timeout_ms
         event = HandOverRequested(AUTOMATIC_REQUEST, progress.member.server_id, reason, timeout_ms)
@@ -367,23 +371,24 @@ class Machine:
     def _take_order(self, sender: MemberKey, message: HandOver, reply_to: int) -> None:
         """A leader orders this node to take over."""
         order = message.order
-        obeys_already = self.campaign is not None and self.campaign.order == order
-        reason = "" if obeys_already else self._why_not_take_over(sender, order)
+        campaigns = self.campaign is not None and self.campaign.order == order
+        obeys_already = campaigns or self._led_under == order
+        reason = "" if obeys_already else self._why_not_take_over(sender, message)
         answer = HandOverAnswer(order.epoch, not reason, reason)
         self.node.outbox.send(sender.server_id, answer, reply_to)
         if not reason and not obeys_already:
             self._abdicate("it is ordered to lead")
             self._campaign(message.reason, order)
 
-    def _why_not_take_over(self, sender: MemberKey, order: HandOverOrder) -> str:
-        promise = self.node.promise
+    def _why_not_take_over(self, sender: MemberKey, message: HandOver) -> str:
+        order, promise = message.order, self.node.promise
         if order.target != self.node.key or order.leader != sender:
             return "the order is not for this server"
         if (order.epoch, order.leader) != (promise.epoch, promise.promised_to):
             return f"epoch {promise.epoch} is promised already"
         if not self.node.is_voter:
             return "it is not a voter"
-        return "" if self.node.fit else "it is not fit to lead"
+        return "" if self.node.fit or message.forced else "it is not fit to lead"
 
     def _take_back(self, reason: str) -> None:
         """Nobody took the leadership that was given away: try to lead again."""

@@ -187,6 +187,8 @@ class HandOver:
     order: HandOverOrder
     reason: str
     """Why, for the epoch-start entry and for people."""
+    forced: bool = False
+    """An operator wants it although the target is not fit to lead."""
 
 
 @dataclass(frozen=True, slots=True)

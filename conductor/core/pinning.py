@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from conductor.core.founding import RaftEnd
 from conductor.core.greeting import Greeting
 from conductor.core.quorum import MAJORITY, quorum_size
-from conductor.core.values import Genesis, Member
+from conductor.core.values import Genesis, Member, ServerId
 from conductor.errors import PeerRejected, StoreMismatch
 
 
@@ -26,6 +27,10 @@ class OwnFacts:
     """The gRPC addresses of all voters, its own included, sorted."""
     quorum_rule: int
     version: str
+    initial_leader: ServerId | None = None
+    """Who shall lead first, as the Raft state says that it began with."""
+    raft_end: RaftEnd | None = None
+    """How far it had come in the Raft cluster that it began with."""
 
 
 def check_greeting(genesis: Genesis, greeting: Greeting) -> None:

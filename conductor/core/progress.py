@@ -38,6 +38,8 @@ class Progress:
     """Answers to older messages say nothing of the present pipeline."""
     restarted_at: Index = field(default=Index(0))
     """Where the present pipeline began."""
+    open_orders: int = 0
+    """Orders to campaign that it got and has not refused: under way, lost or obeyed."""
     _in_flight: deque[_InFlight] = field(default_factory=deque)
     _sent_times: deque[_InFlight] = field(default_factory=deque)
 

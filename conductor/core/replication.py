@@ -38,18 +38,13 @@ class Replication:
 
     def quorum_heard_ms(self) -> int:
         """When the newest messages were sent that a quorum has answered; now for a lone voter."""
-        node = self._node
-        voters = node.log.membership.voters
-        heard = sorted(
-            (
-                self.progress[voter.server_id].heard_ms
-                if voter.server_id in self.progress
-                else node.now_ms
-                for voter in voters
-            ),
-            reverse=True,
-        )
-        return heard[node.log.membership.quorum - 1]
+        membership = self._node.log.membership
+        heard = []
+        for voter in membership.voters:
+            progress = self.progress.get(voter.server_id)
+            heard.append(self._node.now_ms if progress is None else progress.heard_ms)
+        heard.sort(reverse=True)
+        return heard[membership.quorum - 1]
 
     def find(self, key: MemberKey) -> Progress | None:
         """The progress of that member, in that incarnation."""

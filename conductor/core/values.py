@@ -65,11 +65,12 @@ class Membership:
     """MAJORITY (0) or a number of voters."""
     version: Index = Index(0)
     """The index of the entry that brought it; 0 for the genesis."""
+    voters: tuple[Member, ...] = field(init=False, repr=False, compare=False)
+    """The members whose promises and acknowledgements count."""
 
-    @property
-    def voters(self) -> tuple[Member, ...]:
-        """The members whose promises and acknowledgements count."""
-        return tuple(member for member in self.members if member.voter)
+    def __post_init__(self) -> None:
+        voters = tuple(member for member in self.members if member.voter)
+        object.__setattr__(self, "voters", voters)
 
     @property
     def quorum(self) -> int:
@@ -99,6 +100,40 @@ class Membership:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockReference:
+    """What the protocol needs to know of a payload."""
+
+    height: Height
+    block_hash: bytes
+    parent_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The block that a cluster goes on from: what the cluster before it came to."""
+
+    block: BlockReference
+    body_hash: bytes
+    """SHA-256 of the payload's SSZ bytes."""
+
+    def to_bytes(self) -> bytes:
+        """The canonical encoding: height as 8 bytes, three hashes of 32 bytes."""
+        block = self.block
+        return _HEAD.pack(block.height, block.block_hash, block.parent_hash, self.body_hash)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Head:
+        """The head of `to_bytes`; InvalidArgument when the bytes are of another size."""
+        if len(data) != _HEAD.size:
+            raise InvalidArgument(f"a head has {_HEAD.size} bytes, not {len(data)}")
+        height, block_hash, parent_hash, body_hash = _HEAD.unpack(data)
+        return cls(BlockReference(Height(height), block_hash, parent_hash), body_hash)
+
+
+_HEAD = struct.Struct(">Q32s32s32s")
+
+
+@dataclass(frozen=True, slots=True)
 class Genesis:
     """What a cluster is formed with, once. Its hash is the cluster id."""
 
@@ -106,9 +141,22 @@ class Genesis:
     quorum_rule: int
     voters: tuple[Member, ...]
     """Sorted by server id."""
+    initial_leader: ServerId | None = None
+    """The voter that is to lead before any other, if an operator has named one."""
+    head: Head | None = None
+    """The block that its first payload is, or is a child of; None when any payload may be first."""
+    cluster_id: Digest = field(init=False, repr=False, compare=False)
+    """digest(0) of the log of this cluster."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cluster_id", Digest(encoding.cluster_id(self.to_bytes())))
 
     def to_bytes(self) -> bytes:
-        """The canonical encoding, which is hashed and stored."""
+        """The canonical encoding, which is hashed and stored.
+
+        What came later than the rest takes no bytes where it is not there: neither an initial
+        leader nor a head. An empty name stands before a head where nobody is to lead first.
+        """
         parts = [encoding.sized(self.cluster_name.encode())]
         parts.append(struct.pack(">II", self.quorum_rule, len(self.voters)))
         for voter in self.voters:
@@ -117,6 +165,10 @@ class Genesis:
             parts.append(encoding.sized(voter.public_key))
             parts.append(encoding.sized(voter.grpc_address.encode()))
             parts.append(encoding.sized(voter.gateway_address.encode()))
+        if self.initial_leader is not None or self.head is not None:
+            parts.append(encoding.sized((self.initial_leader or "").encode()))
+        if self.head is not None:
+            parts.append(self.head.to_bytes())
         return b"".join(parts)
 
     @classmethod
@@ -124,7 +176,7 @@ class Genesis:
         """The genesis of `to_bytes`; InvalidArgument when the bytes are anything else."""
         try:
             genesis = _read_genesis(data)
-        except (struct.error, UnicodeDecodeError) as error:
+        except (struct.error, UnicodeDecodeError, InvalidArgument) as error:
             raise InvalidArgument(f"not a genesis: {error}") from error
         if genesis.to_bytes() != data:
             raise InvalidArgument("not a genesis: bytes left over")
@@ -134,12 +186,9 @@ class Genesis:
         rule = genesis.quorum_rule
         if rule > len(names):
             raise InvalidArgument(f"not a genesis: a quorum of {rule} among {len(names)} voters")
+        if genesis.initial_leader is not None and genesis.initial_leader not in names:
+            raise InvalidArgument("not a genesis: its initial leader is none of its voters")
         return genesis
-
-    @property
-    def cluster_id(self) -> Digest:
-        """digest(0) of the log of this cluster."""
-        return Digest(encoding.cluster_id(self.to_bytes()))
 
     @property
     def membership(self) -> Membership:
@@ -169,6 +218,14 @@ class _Reader:
     def text(self) -> str:
         return self.sized().decode()
 
+    def rest(self) -> bytes:
+        taken, self._offset = self._data[self._offset :], len(self._data)
+        return taken
+
+    @property
+    def is_at_end(self) -> bool:
+        return self._offset == len(self._data)
+
 
 def _read_genesis(data: bytes) -> Genesis:
     reader = _Reader(data)
@@ -186,7 +243,11 @@ def _read_genesis(data: bytes) -> Genesis:
         )
         for _ in range(count)
     )
-    return Genesis(cluster_name, quorum_rule, voters)
+    initial_leader = None if reader.is_at_end else ServerId(reader.text())
+    if reader.is_at_end:
+        return Genesis(cluster_name, quorum_rule, voters, initial_leader)
+    head = Head.from_bytes(reader.rest())
+    return Genesis(cluster_name, quorum_rule, voters, initial_leader or None, head)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,15 +304,6 @@ class EpochStart:
         if start.to_bytes() != data:
             raise InvalidArgument("not an epoch start: bytes left over or too long a reason")
         return start
-
-
-@dataclass(frozen=True, slots=True)
-class BlockReference:
-    """What the protocol needs to know of a payload."""
-
-    height: Height
-    block_hash: bytes
-    parent_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,9 @@ apart in time: whoever passes over voters that others may still think fit waits 
 A dead leader is replaced at once. One that is sick but alive gets an interval to recover, then a
 voter with a clean record is named; one that failed lately is named only after a minimum tenure, so
 that two sick servers do not pass the leadership back and forth.
+
+Whom an operator chose is left alone while it is fit, however long. If it was unfit already when it
+came to lead, by force, it gets a whole hold-down to become fit.
 """
 
 from __future__ import annotations
@@ -46,6 +49,8 @@ class HealthEpochManager:
         self._last_fit_ms: dict[ServerId, int] = {}
         """When each voter was last fit, or first heard of: others may think it fit for longer."""
         self._last_leader: LeaderObservation | None = None
+        self._fit_epoch: Epoch | None = None
+        """The newest leadership whose leader was seen fit."""
         self._blamed_epoch: Epoch | None = None
         """The leadership whose failure is already counted."""
         self._lost_ms: int | None = None
@@ -90,20 +95,26 @@ class HealthEpochManager:
             self._lost_ms = None
         if current is not None and seen is not None and _is_fit(seen):
             self._lost_ms = None
+            self._fit_epoch = current.epoch
         elif self._lost_ms is None:
             self._lost_ms = now_ms
         self._last_leader = leader
         if leader is None or seen is None or leader.epoch == self._blamed_epoch:
             return
-        if self._has_failed(seen, now_ms):
+        if self._has_failed(leader, seen, now_ms):
             self._blamed_epoch = leader.epoch
             self._hold_downs.failed(leader.server_id, now_ms)
 
-    def _has_failed(self, leader: MemberObservation, now_ms: int) -> bool:
-        """Out of reach, or sick for longer than a hiccup."""
-        if self._lost_ms is None or _is_fit(leader):
+    def _has_failed(self, leader: LeaderObservation, seen: MemberObservation, now_ms: int) -> bool:
+        """Out of reach, or sick for longer than a hiccup, unless an operator wants it so."""
+        if self._lost_ms is None or _is_fit(seen):
             return False
-        return not leader.reachable or now_ms - self._lost_ms >= self._health_interval_ms
+        if not seen.reachable:
+            return True
+        was_forced = leader.by_transfer and leader.epoch != self._fit_epoch
+        if was_forced and now_ms - leader.since_ms < self._preempt_hold_down_ms:
+            return False
+        return now_ms - self._lost_ms >= self._health_interval_ms
 
     # A leader that is fit
 
@@ -134,7 +145,7 @@ class HealthEpochManager:
         now_ms = observation.now_ms
         best = self._best(observation)
         stay = Designation(leader.server_id, "leads, and nobody else is fitter")
-        if best is None or not _is_fit(best) or not self._has_failed(present, now_ms):
+        if best is None or not _is_fit(best) or not self._has_failed(leader, present, now_ms):
             return stay
         if self._is_held(best, now_ms) and now_ms - leader.since_ms < TENURE_MS_MIN:
             return stay
@@ -147,11 +158,26 @@ class HealthEpochManager:
     def _elect(self, observation: Observation) -> Designation | None:
         """The best voter that there is, once its rank's time has come."""
         best = self._best(observation)
-        if best is None or self._must_wait(observation, best.server_id):
+        if best is None:
+            return None
+        if initial := self._initial(observation):
+            return Designation(initial, "is the initial leader, and nobody has led yet")
+        if self._must_wait(observation, best.server_id):
             return None
         if _is_fit(best):
             return Designation(best.server_id, "is the first fit voter, and nobody leads")
         return Designation(best.server_id, "is in reach; nobody leads, and no voter is fit")
+
+    def _initial(self, observation: Observation) -> ServerId | None:
+        """The initial leader, fit or not, until it has had its chance and let it pass.
+
+        All nodes name it, so nobody waits for a rank; and nobody goes by probes, which may know
+        less of it so soon after the start than of others.
+        """
+        for voter in observation.voters:
+            if voter.server_id == observation.initial_leader and not voter.paused:
+                return None if self._is_held(voter, observation.now_ms) else voter.server_id
+        return None
 
     def _best(self, observation: Observation) -> MemberObservation | None:
         """Fit before unfit, unpaused before paused, never failed before held down, then by id."""

@@ -101,9 +101,12 @@ def encode_request(speaker: Speaker, message: Message, bodies: Bodies) -> bytes:
             ).SerializeToString()
         case InstallBase():
             return _encode_install_request(sender, message, bodies)
-        case HandOver(order, reason):
+        case HandOver(order, reason, forced):
             return wire.HandOverRequest(
-                sender=sender, order=order_to_wire(order), reason=fields.shortened(reason)
+                sender=sender,
+                order=order_to_wire(order),
+                reason=fields.shortened(reason),
+                forced=forced,
             ).SerializeToString()
         case _:
             raise InvariantViolation(f"{type(message).__name__} is no request")
@@ -281,7 +284,7 @@ def _decode_hand_over_request(data: bytes) -> Said:
     speaker = _speaker_of(request)
     fields.present(request, "order", "order")
     order = order_from_wire(request.order, speaker.cluster_id, "order")
-    return Said(speaker, HandOver(order, fields.reason(request.reason, "reason")))
+    return Said(speaker, HandOver(order, fields.reason(request.reason, "reason"), request.forced))
 
 
 def _decode_hand_over_answer(data: bytes) -> Said:

@@ -7,9 +7,9 @@ now (try again) or has refused what was said (say something else).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from types import MappingProxyType
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from types import MappingProxyType, TracebackType
 
 import grpc
 
@@ -63,14 +63,28 @@ def peer_error(error: grpc.aio.AioRpcError) -> PeerError:
     return PeerUnreachable(text) if error.code() in _UNREACHABLE else PeerRejected(text)
 
 
-@contextmanager
-def peer_errors() -> Iterator[None]:
+class _PeerErrors(AbstractContextManager[None]):
+    """Holds nothing, so that one is enough: every message of an idle node goes through it."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            return
+        if isinstance(error, grpc.aio.AioRpcError):
+            raise peer_error(error) from error
+        if isinstance(error, TimeoutError):
+            raise PeerUnreachable("no answer in time") from error
+        if isinstance(error, asyncio.InvalidStateError):
+            raise PeerUnreachable("the stream has ended") from error
+
+
+_PEER_ERRORS = _PeerErrors()
+
+
+def peer_errors() -> AbstractContextManager[None]:
     """Turn whatever gRPC raises at a caller into a `PeerError`."""
-    try:
-        yield
-    except grpc.aio.AioRpcError as error:
-        raise peer_error(error) from error
-    except TimeoutError as error:
-        raise PeerUnreachable("no answer in time") from error
-    except asyncio.InvalidStateError as error:
-        raise PeerUnreachable("the stream has ended") from error
+    return _PEER_ERRORS

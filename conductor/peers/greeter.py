@@ -16,7 +16,7 @@ from conductor.core.greeting import Greeting
 from conductor.peers.calls import SERVICE
 from conductor.peers.channels import Channels
 from conductor.peers.codec import decode_greet_answer, encode_greet_request
-from conductor.peers.decoding import decoded
+from conductor.peers.decoding import decoded, remembering
 from conductor.peers.error_map import ANSWERABLE, peer_errors
 from conductor.peers.members import Members
 from conductor.peers.tasks import OwnedTasks
@@ -24,6 +24,9 @@ from conductor.peers.tasks import OwnedTasks
 GREET_PATH = f"/{SERVICE}/Greet"
 FORMING_INTERVAL_S = 0.2
 """Forming takes some rounds, and nothing else can happen before: these come quickly."""
+SETTLED_INTERVALS = 5
+"""Between two greetings to a member that has answered: who it is does not change while it runs, and
+every stream opens with the same check."""
 
 
 class Greeter:
@@ -44,6 +47,7 @@ class Greeter:
         self._interval_s = timing.health_interval_ms / 1000
         self._forming_interval_s = min(self._interval_s, FORMING_INTERVAL_S)
         self._deadline_s = timing.probe_deadline_ms / 1000
+        self._decode = remembering(decode_greet_answer)
         self._tasks = OwnedTasks()
         self._greeted: dict[str, asyncio.Task[None]] = {}
 
@@ -63,12 +67,15 @@ class Greeter:
 
     async def _keep_greeting(self, address: str) -> None:
         while True:
+            intervals = SETTLED_INTERVALS
             try:
                 self._on_greeting(address, await self._greet(address))
             except ANSWERABLE as error:
                 self._on_unreachable(address, str(error))
+                intervals = 1
             is_formed = self._members.is_formed
-            await asyncio.sleep(self._interval_s if is_formed else self._forming_interval_s)
+            pause_s = intervals * self._interval_s if is_formed else self._forming_interval_s
+            await asyncio.sleep(pause_s)
 
     async def _greet(self, address: str) -> Greeting:
         channel = self._channels.replication(address)
@@ -76,4 +83,4 @@ class Greeter:
         with peer_errors():
             request = encode_greet_request(self._members.greeting)
             answer = await method(request, timeout=self._deadline_s)
-        return await decoded(decode_greet_answer, answer)
+        return await decoded(self._decode, answer)

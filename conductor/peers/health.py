@@ -1,9 +1,9 @@
 """This node's own word on its fitness: the standard service `grpc.health.v1`.
 
 Two names are known: "" says whether the node is serving, and `UNPAUSED` whether no operator has
-paused it. The servicer that comes with `grpcio-health-checking` forgets all watchers of a name as
-soon as one of them leaves (seen in 1.80), which would blind the other peers; hence our own, on the
-generated base.
+paused it, which nobody asks who hears that it is serving: a paused node is not. The servicer that
+comes with `grpcio-health-checking` forgets all watchers of a name as soon as one of them leaves
+(seen in 1.80), which would blind the other peers; hence our own, on the generated base.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from conductor.peers.fitness import MISSES_TO_DOWN, Fitness
 from conductor.peers.health import OVERALL, UNPAUSED
 from conductor.peers.liveness import Liveness
 from conductor.peers.tasks import OwnedTasks, until_one_ends
-from conductor.ports import Clock, MemberObservation
+from conductor.ports import UNMETERED, Clock, MemberObservation, Meters
 
 CHECK_PATH = "/grpc.health.v1.Health/Check"
 WATCH_PATH = "/grpc.health.v1.Health/Watch"
@@ -39,6 +39,7 @@ class Probe:
         clock: Clock,
         timing: Timing,
         on_result: Callable[[], None],
+        meters: Meters,
     ) -> None:
         self.member = member
         age_max_ms = MISSES_TO_DOWN * timing.health_interval_ms + timing.probe_deadline_ms
@@ -46,6 +47,7 @@ class Probe:
         self._liveness = liveness
         self._clock = clock
         self._on_result = on_result
+        self._meters = meters
         self._interval_s = timing.health_interval_ms / 1000
         self._deadline_s = timing.probe_deadline_ms / 1000
         self._wake = asyncio.Event()
@@ -65,16 +67,21 @@ class Probe:
     async def _keep_checking(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            next_s = loop.time() + self._interval_s
+            began_s = loop.time()
+            next_s = began_s + self._interval_s
             self._wake.clear()
             try:
-                serving, unpaused = await self._ask(OVERALL), await self._ask(UNPAUSED)
+                serving = await self._ask(OVERALL)
+                # Who serves is not paused: only who does not is asked for the reason.
+                paused = not serving and not await self._ask(UNPAUSED)
             except PeerError:
                 self.fitness.missed(self._clock.now_ms())
+                self._meters.probe_ended(self.member.server_id, None)
                 self._liveness.suspect(self.member)
             else:
                 self._liveness.heard(self.member.server_id)
-                self.fitness.answered(self._clock.now_ms(), serving=serving, paused=not unpaused)
+                self._meters.probe_ended(self.member.server_id, loop.time() - began_s)
+                self.fitness.answered(self._clock.now_ms(), serving=serving, paused=paused)
             self._on_result()
             await self._pause_until(next_s)
 
@@ -124,12 +131,14 @@ class Prober:
         clock: Clock,
         timing: Timing,
         on_change: Callable[[], None],
+        meters: Meters = UNMETERED,
     ) -> None:
         self._channels = channels
         self._liveness = liveness
         self._clock = clock
         self._timing = timing
         self._on_change = on_change
+        self._meters = meters
         self._tasks = OwnedTasks()
         self._probes: dict[ServerId, tuple[Probe, asyncio.Task[None]]] = {}
         self._told: tuple[MemberObservation, ...] = ()
@@ -148,7 +157,13 @@ class Prober:
     def _start(self, member: Member) -> None:
         channel = self._channels.health(member.grpc_address)
         probe = Probe(
-            member, channel, self._liveness, self._clock, self._timing, self._tell_changes
+            member,
+            channel,
+            self._liveness,
+            self._clock,
+            self._timing,
+            self._tell_changes,
+            self._meters,
         )
         task = self._tasks.start(probe.run(), f"probe {member.server_id}")
         self._probes[member.server_id] = (probe, task)

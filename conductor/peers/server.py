@@ -36,7 +36,7 @@ from conductor.peers.codec import (
     encode_greet_answer,
     encode_stream_welcome,
 )
-from conductor.peers.decoding import decoded
+from conductor.peers.decoding import decoded, remembering
 from conductor.peers.error_map import ANSWERABLE, status_of
 from conductor.peers.liveness import Liveness
 from conductor.peers.members import Members
@@ -95,6 +95,7 @@ class ReplicationServer:
         self._inbox = inbox
         self._liveness = liveness
         self._on_greeted = on_greeted
+        self._decode_greeting = remembering(decode_greet_request)
         self._desk = ReplyDesk()
         self._streams: set[SendQueue] = set()
         self._stopped = False
@@ -129,7 +130,7 @@ class ReplicationServer:
         return await _or_abort(context, self._greeted(data))
 
     async def _greeted(self, data: bytes) -> bytes:
-        greeting = await decoded(decode_greet_request, data)
+        greeting = await decoded(self._decode_greeting, data)
         self._on_greeted(greeting)
         return encode_greet_answer(self._members.greeting)
 

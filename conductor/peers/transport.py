@@ -16,6 +16,7 @@ from conductor.core.greeting import Greeting
 from conductor.core.messages import Message
 from conductor.core.values import Digest, Member, ServerId
 from conductor.peers.channels import Channels
+from conductor.peers.checked_requests import CheckedRequests
 from conductor.peers.client import MemberLink, answer_timeout_ms
 from conductor.peers.greeter import Greeter
 from conductor.peers.health import LocalHealth
@@ -24,7 +25,7 @@ from conductor.peers.members import Members
 from conductor.peers.probes import Prober
 from conductor.peers.server import ReplicationServer
 from conductor.peers.tasks import OwnedTasks
-from conductor.ports import Bodies, Clock, PeerInbox
+from conductor.ports import UNMETERED, Bodies, Clock, Meters, PeerInbox
 
 
 class GrpcPeers:
@@ -34,6 +35,7 @@ class GrpcPeers:
     other nodes answer when this one greets; `on_greeted` hears what those say who greet it, and may
     raise `PeerRejected`, which the other node is told. `on_unreachable` hears, by address, why
     something could not be said. `on_health_change` hears that `prober.observe` has a new answer.
+    `meters` hears how each probe ended.
     All of it, and the inbox, is called on the event loop.
     """
 
@@ -48,6 +50,7 @@ class GrpcPeers:
         on_greeted: Callable[[Greeting], None],
         on_unreachable: Callable[[str, str], None],
         on_health_change: Callable[[], None],
+        meters: Meters = UNMETERED,
     ) -> None:
         self._config = config
         self._inbox = inbox
@@ -64,12 +67,15 @@ class GrpcPeers:
         self._links: dict[ServerId, MemberLink] = {}
         self._running = False
         self.health = LocalHealth(paused=config.paused)
-        self.prober = Prober(self._channels, self._liveness, clock, config.timing, on_health_change)
+        self.prober = Prober(
+            self._channels, self._liveness, clock, config.timing, on_health_change, meters
+        )
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add the services that peers call. Before the server starts."""
         server.add_generic_rpc_handlers((self._server.handler(),))
-        add_HealthServicer_to_server(self.health, server)
+        # The stub wants a whole server; what is called are the two methods that there are.
+        add_HealthServicer_to_server(self.health, CheckedRequests(server))  # type: ignore[arg-type]
 
     async def start(self) -> None:
         """Begin to speak. Members that were set before are connected to now."""

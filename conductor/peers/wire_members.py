@@ -9,15 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from conductor.core.encoding import DIGEST_BYTES
+from conductor.core.founding import RaftEnd
 from conductor.core.greeting import Greeting
 from conductor.core.messages import HandOverOrder
 from conductor.core.quorum import quorum_size
 from conductor.core.values import (
     MEMBERS_MAX,
     Base,
+    BlockReference,
     Digest,
     Epoch,
     Genesis,
+    Head,
+    Height,
     Incarnation,
     Index,
     Member,
@@ -137,6 +142,8 @@ def greeting_to_wire(greeting: Greeting) -> replication_pb2.Greeting:
         proposed_cluster_id=greeting.proposed_cluster_id or b"",
         paused=greeting.paused,
         version=greeting.version,
+        initial_leader=greeting.initial_leader or "",
+        raft_end=_raft_end_to_wire(greeting.raft_end) if greeting.raft_end is not None else None,
     )
 
 
@@ -152,6 +159,8 @@ def greeting_from_wire(wire: replication_pb2.Greeting) -> Greeting:
         proposed_cluster_id=_proposal_from_wire(wire.proposed_cluster_id),
         paused=wire.paused,
         version=fields.name(wire.version, "greeting.version"),
+        initial_leader=_initial_leader_from_wire(wire.initial_leader),
+        raft_end=_raft_end_from_wire(wire.raft_end) if wire.HasField("raft_end") else None,
     )
 
 
@@ -175,6 +184,40 @@ def _genesis_from_wire(data: bytes) -> Genesis:
     fields.name(genesis.cluster_name, f"{field}.cluster_name")
     _check_members(genesis.voters, genesis.quorum_rule, field, "voters")
     return genesis
+
+
+def _initial_leader_from_wire(name: str) -> ServerId | None:
+    return ServerId(fields.name(name, "greeting.initial_leader")) if name else None
+
+
+def _raft_end_to_wire(end: RaftEnd) -> replication_pb2.RaftEnd:
+    head = head_to_wire(end.head) if end.head is not None else None
+    return replication_pb2.RaftEnd(term=end.term, index=end.index, head=head)
+
+
+def _raft_end_from_wire(wire: replication_pb2.RaftEnd) -> RaftEnd:
+    head = head_from_wire(wire.head, "greeting.raft_end.head") if wire.HasField("head") else None
+    return RaftEnd(wire.term, wire.index, head)
+
+
+def head_to_wire(head: Head) -> types_pb2.Head:
+    """`Head`."""
+    return types_pb2.Head(
+        height=head.block.height,
+        block_hash=head.block.block_hash,
+        parent_hash=head.block.parent_hash,
+        body_hash=head.body_hash,
+    )
+
+
+def head_from_wire(wire: types_pb2.Head, field: str) -> Head:
+    """`Head`."""
+    block = BlockReference(
+        height=Height(wire.height),
+        block_hash=fields.fixed(wire.block_hash, DIGEST_BYTES, f"{field}.block_hash"),
+        parent_hash=fields.fixed(wire.parent_hash, DIGEST_BYTES, f"{field}.parent_hash"),
+    )
+    return Head(block, fields.fixed(wire.body_hash, DIGEST_BYTES, f"{field}.body_hash"))
 
 
 def _proposal_from_wire(data: bytes) -> Digest | None:

@@ -34,7 +34,9 @@ from conductor.runtime.admission import Admission
 from conductor.runtime.bodies import BodyCache
 from conductor.runtime.deadlines import Deadline
 from conductor.runtime.outgoing import Outgoing, signed
+from conductor.runtime.signatures import RepeatSigner, RepeatVerifier
 from conductor.runtime.supervisor import supervised
+from conductor.runtime.trail import Trail
 from conductor.runtime.writer import Writer
 
 logger = structlog.get_logger(__name__)
@@ -62,12 +64,15 @@ class Driver:
     def __init__(self, machine: Machine, ports: DriverPorts) -> None:
         self.machine = machine
         self._ports = ports
-        self._admission = Admission(machine, ports.verify)
+        self._admission = Admission(machine, RepeatVerifier(ports.verify))
+        self._signer = RepeatSigner(ports.signer)
         self._queue: deque[tuple[Event, Bodies]] = deque()
         self._is_stepping = False
         self._is_broken = False
         self._deadline = Deadline(ports.clock, lambda: self.post(DeadlineReached()))
         self.rejected_messages = 0
+        self.trail = Trail(machine)
+        """What is said of the entries at debug level."""
 
     def start(self) -> None:
         """Begin to keep the core's deadlines."""
@@ -111,10 +116,11 @@ class Driver:
             self._send(send)
         for notice in effects.notices:
             self._ports.on_notice(notice)
+        self.trail.note(effects)
 
     def _send(self, send: Send) -> None:
         node = self.machine.node
-        message = signed(send.message, self._ports.signer, node.cluster_id)
+        message = signed(send.message, self._signer, node.cluster_id)
         if send.to == node.key.server_id:
             self._queue.append((MessageReceived(node.key, message), {}))
         else:

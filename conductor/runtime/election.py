@@ -33,11 +33,13 @@ class Election:
         manager: EpochManager,
         observe_others: Callable[[int], tuple[MemberObservation, ...]],
         *,
+        initial_leader: ServerId | None,
         campaign_timeout_ms: int,
     ) -> None:
         self._driver = driver
         self._manager = manager
         self._observe_others = observe_others
+        self._initial_leader = initial_leader
         self._campaign_timeout_ms = campaign_timeout_ms
         self._known_serving: dict[ServerId, bool] = {}
         self._named: tuple[ServerId, int] | None = None
@@ -59,6 +61,7 @@ class Election:
             voters=tuple(seen for name, seen in sorted(self.observed.items()) if name in voters),
             quorum=self._machine.node.log.membership.quorum,
             leader=self._leader,
+            initial_leader=None if self._has_been_led else self._initial_leader,
         )
         designation = self._manager.designate(observation)
         self._designated = designation
@@ -69,6 +72,11 @@ class Election:
     @property
     def _machine(self) -> Machine:
         return self._driver.machine
+
+    @property
+    def _has_been_led(self) -> bool:
+        """Whether this node has heard of a leadership: each begins with an entry."""
+        return self._machine.node.log.last.index > 0
 
     def _tell_fitness(self, others: tuple[MemberObservation, ...]) -> None:
         for seen in others:
@@ -84,7 +92,7 @@ class Election:
             known.server_id,
             known.epoch,
         ):
-            reason = self._reason_of(known.epoch)
+            reason = self.reason_of(known.epoch)
             self._leader = LeaderObservation(
                 server_id=known.server_id,
                 epoch=known.epoch,
@@ -92,7 +100,7 @@ class Election:
                 by_transfer=reason.startswith(TRANSFER_REASON),
             )
 
-    def _reason_of(self, epoch: Epoch) -> str:
+    def reason_of(self, epoch: Epoch) -> str:
         """Why the leader of that epoch leads, as its epoch-start entry says."""
         for entry in reversed(self._machine.node.log.entries):
             if entry.epoch == epoch and entry.kind is EntryKind.EPOCH_START:

@@ -17,8 +17,9 @@ import structlog
 
 logger = structlog.get_logger(__name__)
 
-ORDERLY_SECONDS_MAX = 3.0
-"""How long an orderly end may take: some hundredths, unless a disk or a client holds it up."""
+ORDERLY_SECONDS_MAX = 5.0
+"""How long an orderly end may take: some hundredths, and at most two seconds more for a hand-over,
+unless a disk or a client holds it up."""
 
 LAST_LINES_SECONDS = 0.2
 """How long the last line of the log gets to be written."""
@@ -78,9 +79,9 @@ class Stop:
             logger.error("node_failed", error=str(error), code=getattr(error, "code", "internal"))
         self._end()
 
-    def want(self, signal_name: str) -> None:
-        """End the node because someone asked for it."""
-        logger.info("node_stopping", signal=signal_name)
+    def want(self, asked_by: str) -> None:
+        """End the node because someone asked for it: a signal, or an operator over the API."""
+        logger.info("node_stopping", asked_by=asked_by)
         self._end()
 
     def _end(self) -> None:
@@ -101,13 +102,13 @@ class Stop:
         elif isinstance(error, Exception):
             self.fail(error)
         else:
-            logger.warning("event_loop", message=context.get("message"))
+            logger.warning("event_loop_complaint", message=context.get("message"))
 
     def _complain(self, now_s: float, error: OSError, message: str | None) -> None:
         last = self._complained_at
         if last is None or now_s - last >= COMPLAINT_INTERVAL_SECONDS:
             self._complained_at = now_s
-            logger.warning("event_loop", message=message, error=str(error))
+            logger.warning("socket_refused", message=message, error=str(error))
 
     async def wait(self) -> None:
         """Until the node is to end."""

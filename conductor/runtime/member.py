@@ -98,7 +98,7 @@ def machine_of(state: StoredState, config: Config) -> Machine:
         key=MemberKey(state.server_id, state.incarnation),
         cluster_id=state.genesis.cluster_id,
         settings=settings_of(config),
-        log=Log.restored(state.base, state.entries, state.certificate),
+        log=Log.restored(state.base, state.entries, state.certificate, state.genesis.head),
         promise=state.promise,
     )
 
@@ -188,6 +188,7 @@ class RunningMember:
         def submission(request_id: int) -> Event:
             return PayloadSubmitted(request_id, body_hash, len(ssz), block)
 
+        self.driver.trail.submitted(block, len(ssz))
         bodies = {body_hash: ssz}
         self.cache.add_pinned(bodies)
         try:
@@ -224,13 +225,20 @@ class RunningMember:
             height=entry.block.height if entry and entry.block else 0,
         )
 
-    async def transfer(self, target: ServerId | None, reason: str) -> HandOverDone:
-        """Pass the leadership on, and wait for the outcome."""
-        timeout_ms = self._timing.hand_over_timeout_ms
+    async def transfer(
+        self,
+        target: ServerId | None,
+        reason: str,
+        *,
+        timeout_ms: int | None = None,
+        force: bool = False,
+    ) -> HandOverDone:
+        """Pass the leadership on, and wait for the outcome, twice `timeout_ms` at most."""
+        limit_ms = timeout_ms or self._timing.hand_over_timeout_ms
         return await self._requests.ask(
-            lambda request_id: HandOverRequested(request_id, target, reason, timeout_ms),
+            lambda request_id: HandOverRequested(request_id, target, reason, limit_ms, force),
             HandOverDone,
-            timeout_ms=2 * timeout_ms,
+            timeout_ms=2 * limit_ms,
             late=lambda: OutcomeUnknown("leadership transfer timeout"),
         )
 
@@ -269,7 +277,8 @@ class RunningMember:
         if log.certificate is None:
             raise NotFound("nothing is certified yet")
         membership = log.membership_at(log.certificate.index)
-        return CertificateView(log.certificate, self.machine.node.cluster_id, membership)
+        cluster_id = self.machine.node.cluster_id
+        return CertificateView(log.certificate, cluster_id, membership, log.head)
 
 
 async def _examined(ssz: bytes, timeout_ms: int) -> tuple[payload.PayloadHeader, bytes]:

@@ -47,6 +47,8 @@ class Monitor:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._limits = ServingLimits.of_interval(config.timing.health_interval_ms)
+        self._remarks: dict[int, tuple[str, ...]] = {}
+        """By the number of voters: nothing else that they depend on ever changes."""
         self.serving_since_ms: int | None = None
 
     def assess(
@@ -79,8 +81,14 @@ class Monitor:
         elif self.serving_since_ms is None:
             self.serving_since_ms = measured.now_ms
         reasons = fitness.reasons if machine else self._why_not_formed(forming)
-        remarks = config_warnings(self._config, self._voters_count(machine))
+        remarks = self._remarks_on(self._voters_count(machine))
         return Condition(fitness.serving, fitness.sequencer_ok, reasons, remarks)
+
+    def _remarks_on(self, voters_count: int) -> tuple[str, ...]:
+        remarks = self._remarks.get(voters_count)
+        if remarks is None:
+            remarks = self._remarks[voters_count] = config_warnings(self._config, voters_count)
+        return remarks
 
     def quorum_safe(self, machine: Machine | None) -> bool:
         """Whether two sides of a partition can never both have a quorum."""

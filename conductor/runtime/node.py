@@ -8,55 +8,58 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
 
 from conductor.config import Config
-from conductor.core.certificate import Acknowledgement, VerifySignature
-from conductor.core.effects import CampaignEnded, LeadershipChanged, Notice, RequestFailed
+from conductor.core.certificate import VerifySignature
+from conductor.core.effects import (
+    CampaignEnded,
+    HandOverDone,
+    LeadershipChanged,
+    Notice,
+    RequestFailed,
+)
 from conductor.core.events import DeadlineReached, FitnessChanged
-from conductor.core.forming import Formed, Forming
+from conductor.core.forming import Forming
 from conductor.core.greeting import Greeting
 from conductor.core.machine import AUTOMATIC_REQUEST, Machine
 from conductor.core.messages import Message
-from conductor.core.pinning import check_greeting
-from conductor.core.values import Digest, Genesis, Height, Member, MemberKey, ServerId
+from conductor.core.values import Digest, Genesis, Member, MemberKey, ServerId
 from conductor.errors import (
     ConductorError,
     NotFormed,
-    PeerRejected,
     ShuttingDown,
-    StoreMismatch,
 )
 from conductor.ports import (
+    UNMETERED,
     Bodies,
     Clock,
     EpochManager,
     MemberObservation,
+    Meters,
     PeerTransport,
     Signer,
     Store,
     StoredState,
 )
+from conductor.runtime.changes import Changes
 from conductor.runtime.election import Election
+from conductor.runtime.formation import Formation
+from conductor.runtime.heir import Heir
+from conductor.runtime.history import History
 from conductor.runtime.member import MemberPorts, RunningMember
 from conductor.runtime.monitor import Condition, Measurements, Monitor
+from conductor.runtime.outcomes import outcome_of
 from conductor.runtime.pulse import Pulse
-from conductor.runtime.views import health_view, leader_view, status_view
-from conductor.service import (
-    AcknowledgeReceipt,
-    CertificateView,
-    CommitReceipt,
-    HealthView,
-    LeaderView,
-    StatusView,
-    StoredPayload,
-)
 
 logger = structlog.get_logger(__name__)
+
+DRAIN_MS_MAX = 1000
+"""How long a node that was asked to stop tries to hand over: it is awaited, and may be killed."""
 
 
 class Surroundings(Protocol):
@@ -92,14 +95,17 @@ class NodePorts:
     signer: Signer
     verify: VerifySignature
     clock: Clock
+    wall_ms: Callable[[], int]
+    """Milliseconds since the Unix epoch, for people to read and for nothing else."""
     epoch_manager: EpochManager
     spawn: Callable[[Coroutine[Any, Any, None], str], None]
     after_write: Callable[[], None]
     on_fatal: Callable[[ConductorError], None]
+    meters: Meters = UNMETERED
 
 
 class Node:
-    """Implements `service.Conductor` and `ports.PeerInbox` for one process."""
+    """One process as a node; implements `ports.PeerInbox`. The use cases are in `use_cases`."""
 
     def __init__(
         self, config: Config, own: Member, state: StoredState, forming: Forming, ports: NodePorts
@@ -107,21 +113,32 @@ class Node:
         self._config = config
         self._own = own
         self._state = state
-        self._forming = forming
+        self.formation = Formation(
+            config,
+            forming,
+            state,
+            ports.store,
+            spawn=ports.spawn,
+            on_formed=self._on_formed,
+            on_fatal=ports.on_fatal,
+        )
+        """What the peers' greetings go to."""
         self._ports = ports
         self._surroundings: Surroundings | None = None
         self._paused = config.paused
         self._member: RunningMember | None = None
         self._election: Election | None = None
-        self._strangers: dict[str, str] = {}
-        """What speaks against whoever answers at a member's address."""
-        self._is_storing_genesis = False
-        self._store_in_use = asyncio.Lock()
-        """Held while the genesis is being stored: nothing may close the store under that."""
+        self._heir: Heir | None = None
         self._is_stopping = False
         self._monitor = Monitor(config)
         self._condition = Condition(False, True, ("the node is starting",))
+        self._changes = Changes()
         self._pulse = Pulse(ports.clock, config.timing.heartbeat_ms, self._beat)
+        self._is_draining = False
+        self._answered = asyncio.Event()
+        """Set whenever a hand-over has ended, or some other request has."""
+        self.history = History(ports.wall_ms)
+        """The leaderships that this node has seen."""
 
     # Life
 
@@ -130,13 +147,47 @@ class Node:
         self._surroundings = surroundings
         await self._ports.epoch_manager.start()
         if self._state.genesis is not None:
-            self._become_member(self._state.genesis, surroundings)
-        self._consider_forming()
+            self._become_member(self._state)
+        self.formation.begin()
         self._ports.spawn(self._pulse.run(), "pulse")
+
+    async def drain(self) -> None:
+        """Before `stop`: call itself unfit, and hand the leadership over if another can take it."""
+        self._is_draining = True
+        self._pulse.hurry()
+        machine, member = self.machine, self._member
+        if machine is None or member is None:
+            return
+        clock = self._ports.clock
+        began_ms = clock.now_ms()
+        limit_ms = min(DRAIN_MS_MAX, self._config.timing.hand_over_timeout_ms)
+        await self._hand_over_ended(machine, limit_ms)
+        left_ms = limit_ms - (clock.now_ms() - began_ms)
+        if machine.leadership is None or left_ms <= 0:
+            return
+        try:
+            reason = f"{self._own.server_id} stops"
+            done = await member.transfer(None, reason, timeout_ms=left_ms)
+        except ConductorError as error:
+            logger.info("hand_over_failed", reason=str(error))
+        else:
+            logger.info("hand_over_done", leader_id=done.leader_id, epoch=done.epoch)
+
+    async def _hand_over_ended(self, machine: Machine, timeout_ms: int) -> None:
+        """Wait until a hand-over that somebody else began is over: there is one at a time."""
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                while machine.hand_over is not None:
+                    self._answered.clear()
+                    await self._answered.wait()
+        except TimeoutError:
+            logger.info("hand_over_failed", reason="another has not ended in time")
 
     async def stop(self) -> None:
         """Answer everyone who waits, and fall silent."""
         self._is_stopping = True
+        self.formation.stop()
+        self.history.end()
         self._condition = dataclasses.replace(
             self._condition, serving=False, reasons=("the node is stopping",)
         )
@@ -148,96 +199,26 @@ class Node:
 
     async def finish(self) -> None:
         """After `stop`: wait until nothing uses the store any more, which a stuck disk prevents."""
-        async with self._store_in_use:
-            if self._member is not None:
-                await self._member.finish()
+        await self.formation.finish()
+        if self._member is not None:
+            await self._member.finish()
 
-    # Forming (callbacks of the peers)
+    # Callbacks of the peers
 
     def greeting(self) -> Greeting:
         """What to say of this node to whoever greets it."""
-        return self._forming.greeting(paused=self._paused)
+        return self.formation.forming.greeting(paused=self._paused)
 
-    def heard_greeting(self, address: str, greeting: Greeting) -> None:
-        """The node at that address answered our greeting."""
-        if self._member is None:
-            self._forming.heard(address, greeting)
-            self._consider_forming()
-            return
-        try:
-            self._check_fits(greeting)
-        except PeerRejected as rejection:
-            self._strangers[address] = f"{address} does not fit this cluster: {rejection}"
-        else:
-            self._strangers.pop(address, None)
+    def _on_formed(self, state: StoredState) -> None:
+        if not self._is_stopping:
+            self._become_member(state)
 
-    def greeted_by(self, greeting: Greeting) -> None:
-        """Another node greets us. PeerRejected: it does not fit the cluster that has formed.
-
-        A voter in another incarnation is answered: from the genesis it learns that its store is
-        new where an old one should be (rule 5.8).
-        """
-        genesis, member = self._state.genesis, greeting.member
-        pinned = genesis.membership.member(member.server_id) if genesis is not None else None
-        if pinned is None or pinned.incarnation == member.incarnation:
-            self._check_fits(greeting)
-
-    def _check_fits(self, greeting: Greeting) -> None:
-        if self._state.genesis is not None:
-            check_greeting(self._state.genesis, greeting)
-
-    def unreachable(self, address: str, why: str) -> None:
-        """The node at that address did not answer."""
-        if self._member is None:
-            self._forming.unreachable(address, why)
-            self._consider_forming()
-
-    def _consider_forming(self) -> None:
-        surroundings = self._surroundings
-        if self._member is not None or self._is_storing_genesis or surroundings is None:
-            return
-        verdict = self._forming.verdict()
-        if not isinstance(verdict, Formed):
-            self._refuse_a_new_store()
-        else:
-            self._is_storing_genesis = True
-            work = self._store_genesis(verdict.genesis, surroundings)
-            self._ports.spawn(work, "store genesis")
-
-    def _refuse_a_new_store(self) -> None:
-        """Stop rather than run on an empty disk where the cluster knows another (rule 5.8)."""
-        witness = self._forming.remembered_in_another_life()
-        if witness and not self._config.new_incarnation:
-            self._ports.on_fatal(
-                StoreMismatch(
-                    f"the store in {self._config.data_dir} is new, but {witness} knows "
-                    f"'{self._own.server_id}' with another one: name the --data-dir of the old "
-                    "store, or say with --new-incarnation that it is gone; the server then counts "
-                    "for nothing until an operator restores it"
-                )
-            )
-
-    async def _store_genesis(self, genesis: Genesis, surroundings: Surroundings) -> None:
-        """Make the genesis durable, and only then live by it."""
-        async with self._store_in_use:
-            if self._is_stopping:
-                return
-            await asyncio.to_thread(self._ports.store.set_genesis, genesis)
-            self._state = await asyncio.to_thread(self._ports.store.load)
-        if self._is_stopping:
-            return
-        self._forming.stored()
-        logger.info(
-            "cluster_formed",
-            cluster_id=genesis.cluster_id.hex(),
-            voters=[voter.server_id for voter in genesis.voters],
-        )
-        self._become_member(genesis, surroundings)
-
-    def _become_member(self, genesis: Genesis, surroundings: Surroundings) -> None:
-        ports = self._ports
+    def _become_member(self, state: StoredState) -> None:
+        ports, genesis, surroundings = self._ports, state.genesis, self._surroundings
+        assert genesis is not None
+        assert surroundings is not None
         member = RunningMember(
-            self._state,
+            state,
             self._config,
             MemberPorts(
                 store=ports.store,
@@ -256,8 +237,10 @@ class Node:
             member.driver,
             ports.epoch_manager,
             surroundings.observe,
+            initial_leader=genesis.initial_leader,
             campaign_timeout_ms=self._config.timing.campaign_timeout_ms,
         )
+        self._heir = Heir(member, state, ports.store, ports.spawn)
         member.start()
         surroundings.join(genesis.voters, genesis.cluster_id)
         self._pulse.hurry()
@@ -270,12 +253,14 @@ class Node:
 
     def _beat(self, now_ms: int) -> None:
         """Look at everything that may have changed, and act on it."""
+        self._ports.meters.beat(self._pulse.lag_ms / 1000)
         surroundings, machine = self._surroundings, self.machine
         if self._is_stopping or surroundings is None:
             return
         if self._pulse.lag_ms > self._config.timing.lease_ms // 2:
             surroundings.suspend_judgement(now_ms + self._config.timing.health_interval_ms)
         self._condition = self._assess(now_ms)
+        self._changes.condition(self._condition)
         serving = self._condition.serving
         surroundings.show(serving=serving, paused=self._paused)
         if self._member is None or self._election is None or machine is None:
@@ -291,6 +276,13 @@ class Node:
             serving_since_ms=self._monitor.serving_since_ms,
         )
         self._election.consider(own, now_ms)
+        if self._heir is not None:
+            self._heir.consider()
+        self._changes.peers(
+            seen
+            for seen in self._election.observed.values()
+            if seen.server_id != self._own.server_id
+        )
 
     def _assess(self, now_ms: int) -> Condition:
         member = self._member
@@ -300,31 +292,46 @@ class Node:
             now_ms=now_ms,
             loop_lag_ms=self._pulse.lag_ms,
             paused=self._paused,
-            draining=False,
+            draining=self._is_draining,
             store_is_full=member is not None and member.store_is_full,
             synced_at_ms=member.synced_at_ms if member is not None else None,
             voters_reached=1 + sum(seen.reachable for seen in others),
         )
-        condition = self._monitor.assess(self.machine, self._forming, measured)
-        remarks = (*condition.remarks, *self._strangers.values())
+        condition = self._monitor.assess(self.machine, self.formation.forming, measured)
+        remarks = (*condition.remarks, *self.formation.strangers)
         return dataclasses.replace(condition, remarks=remarks)
 
     def _notice(self, notice: Notice) -> None:
+        if isinstance(notice, HandOverDone | RequestFailed):
+            self._answered.set()
         if isinstance(notice, LeadershipChanged):
             logger.info(
                 "leadership_changed",
                 epoch=notice.epoch,
-                leader_id=notice.leader_id,
+                leader_id=notice.leader_id or "",
                 reason=notice.reason,
             )
+            self.history.note(notice.leader_id or "", notice.epoch, self._why(notice))
+            if notice.leader_id is not None:
+                is_own = notice.leader_id == self._own.server_id
+                self._ports.meters.leader_changed(is_own=is_own)
             self._pulse.hurry()
         elif isinstance(notice, RequestFailed) and notice.request_id == AUTOMATIC_REQUEST:
             logger.info("hand_over_failed", reason=str(notice.error))
+            self._ports.meters.transfer_ended("health", outcome_of(notice.error))
             if self._election is not None:
                 self._election.hand_over_failed(self._ports.clock.now_ms())
+        elif isinstance(notice, HandOverDone) and notice.request_id == AUTOMATIC_REQUEST:
+            self._ports.meters.transfer_ended("health", "success")
         elif isinstance(notice, CampaignEnded):
             logger.info("campaign_ended", epoch=notice.epoch, reason=notice.reason)
+            self._ports.meters.campaign_failed()
             self._pulse.hurry()
+
+    def _why(self, notice: LeadershipChanged) -> str:
+        """The reason that the leader gave when it campaigned, where that has come here."""
+        given = self._election.reason_of(notice.epoch) if self._election else ""
+        return given if given and notice.leader_id else notice.reason
 
     # ports.PeerInbox
 
@@ -349,73 +356,75 @@ class Node:
             self._member.driver.peer_died(server_id)
             self._pulse.hurry()
 
-    # service.Conductor
+    # What the use cases look at (runtime.use_cases)
 
     @property
     def machine(self) -> Machine | None:
         """The core, once the cluster has formed."""
         return self._member.machine if self._member is not None else None
 
-    def _formed(self) -> RunningMember:
-        if self._is_stopping:
-            raise ShuttingDown("the node stops")
-        if self._member is None:
-            raise NotFormed("the cluster has not formed: " + "; ".join(self._condition.reasons))
+    @property
+    def rejected_messages(self) -> int:
+        """How many messages of peers were dropped because something in them was not true."""
+        return self._member.driver.rejected_messages if self._member is not None else 0
+
+    @property
+    def member(self) -> RunningMember:
+        """The node as a member. ShuttingDown, NotFormed."""
+        if self._is_stopping or self._member is None:
+            raise self._not_a_member()
         return self._member
 
-    async def commit(self, ssz: bytes) -> CommitReceipt:
-        """Certify a payload."""
-        return await self._formed().commit(ssz)
+    def _not_a_member(self) -> ConductorError:
+        if self._is_stopping:
+            return ShuttingDown("the node stops")
+        return NotFormed("the cluster has not formed: " + "; ".join(self._condition.reasons))
 
-    async def acknowledge(self, acknowledgement: Acknowledgement) -> AcknowledgeReceipt:
-        """Count a signed acknowledgement that came another way."""
-        return self._formed().acknowledge(acknowledgement)
+    @property
+    def genesis(self) -> Genesis:
+        """What the cluster was formed with. ShuttingDown, NotFormed."""
+        if self.formation.genesis is None:
+            raise self._not_a_member()
+        return self.formation.genesis
 
-    def leader(self) -> LeaderView:
-        """Who leads."""
-        self._look_at_the_clock()
-        return leader_view(self.machine)
+    @property
+    def own(self) -> Member:
+        """This node, as the cluster knows it."""
+        return self._own
 
-    def _look_at_the_clock(self) -> None:
+    @property
+    def condition(self) -> Condition:
+        """What the monitors said at the last beat."""
+        return self._condition
+
+    @property
+    def quorum_safe(self) -> bool:
+        """Whether two sides of a partition can never both have a quorum."""
+        return self._monitor.quorum_safe(self.machine)
+
+    @property
+    def observed(self) -> Mapping[ServerId, MemberObservation]:
+        """What is known of every voter, this node included."""
+        return self._election.observed if self._election else {}
+
+    @property
+    def paused(self) -> bool:
+        """An operator has paused the node."""
+        return self._paused
+
+    def set_paused(self, paused: bool) -> None:
+        """Step aside, or take part again: seen at the next beat, which comes at once."""
+        if paused != self._paused:
+            self._paused = paused
+            logger.info("node_paused" if paused else "node_resumed")
+            self._pulse.hurry()
+
+    @property
+    def is_stopping(self) -> bool:
+        """The end has begun."""
+        return self._is_stopping
+
+    def look_at_the_clock(self) -> None:
         """After a stall this may be the first that runs: the lease may be over (trap T13)."""
         if self._member is not None:
             self._member.driver.post(DeadlineReached())
-
-    def health(self) -> HealthView:
-        """Whether this node is fit to lead."""
-        self._look_at_the_clock()
-        quorum_safe = self._monitor.quorum_safe(self.machine)
-        return health_view(self.machine, self._own, self._condition, quorum_safe=quorum_safe)
-
-    def status(self) -> StatusView:
-        """All of it."""
-        observed = self._election.observed if self._election else {}
-        return status_view(
-            self.machine, self._own, self._config.cluster_name, self.health(), observed
-        )
-
-    def genesis(self) -> Genesis:
-        """What the cluster was formed with."""
-        self._formed()
-        assert self._state.genesis is not None
-        return self._state.genesis
-
-    async def latest(self, *, consistent: bool) -> StoredPayload:
-        """The newest certified payload."""
-        return await self._formed().latest(consistent=consistent)
-
-    async def payload_by_height(self, height: Height) -> StoredPayload:
-        """A certified payload of the present chain."""
-        return await self._formed().payload_by_height(height)
-
-    def certificate(self) -> CertificateView:
-        """The newest certificate."""
-        return self._formed().certificate()
-
-    def is_sequencer_healthy(self) -> bool:
-        """True: this node drives no sequencer that could be ill."""
-        return True
-
-    def is_active(self) -> bool:
-        """Whether the node runs and is not paused."""
-        return not self._paused and not self._is_stopping

@@ -29,12 +29,13 @@ def certified_height(machine: Machine) -> int | None:
 def leader_view(machine: Machine | None) -> LeaderView:
     """The leadership; nobody's, in epoch 0, before the cluster has formed."""
     if machine is None:
-        return LeaderView(False, Epoch(0), "", "", 0)
+        return LeaderView(False, False, Epoch(0), "", "", 0)
     leader = machine.known_leader
     member = machine.node.log.membership.member(leader.server_id) if leader else None
     height = certified_height(machine)
     return LeaderView(
         is_leader=machine.is_established,
+        is_overridden=False,
         epoch=epoch_of(machine),
         leader_id=leader.server_id if leader else "",
         leader_address=member.gateway_address if member else "",
@@ -124,6 +125,8 @@ def status_view(
             base_index=nowhere.index,
             quorum=0,
             members=(),
+            paused=False,
+            leader_overridden=False,
         )
     log = machine.node.log
     return StatusView(
@@ -137,4 +140,6 @@ def status_view(
         base_index=log.base.position.index,
         quorum=log.membership.quorum,
         members=member_views(machine, observed),
+        paused=False,
+        leader_overridden=False,
     )

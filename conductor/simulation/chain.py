@@ -6,7 +6,14 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from conductor.core.values import BlockReference, Height
+from conductor.core.values import BlockReference, Head, Height
+
+OLDER = BlockReference(Height(99), b"\xee" * 32, b"\xed" * 32)
+NEWEST = BlockReference(Height(100), b"\xef" * 32, OLDER.block_hash)
+"""The last two blocks of the cluster before this one."""
+
+HEAD = Head(NEWEST, hashlib.sha256(NEWEST.block_hash).digest())
+"""What a cluster that takes the place of another goes on from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,11 @@ class Chain:
 
     def __init__(self) -> None:
         self._blocks: dict[bytes, Block] = {}
+
+    def add(self, reference: BlockReference) -> Block:
+        """A block that was built elsewhere, before."""
+        block = self._blocks[reference.block_hash] = Block(reference, by_reorg=False)
+        return block
 
     def build(self, parent: BlockReference | None, *, by_reorg: bool = False) -> Block:
         """A new block on that parent; each is different."""

@@ -36,6 +36,7 @@ from conductor.core.values import (
     ServerId,
 )
 from conductor.errors import ensure
+from conductor.simulation.chain import HEAD
 from conductor.simulation.checkers.checker import Checker, Checkers
 from conductor.simulation.disk import Disk, DiskRates
 from conductor.simulation.network import Envelope, Link, Network, NetworkRates
@@ -61,6 +62,8 @@ class Shape:
     disk: DiskRates = dataclasses.field(default_factory=DiskRates)
     clock_offset_ms_max: int = 0
     clock_drift_permille_max: int = 0
+    inherits: bool = False
+    """Whether it takes the place of another, and goes on from that one's newest block."""
 
 
 def genesis_of(shape: Shape) -> Genesis:
@@ -76,7 +79,8 @@ def genesis_of(shape: Shape) -> Genesis:
         )
         for name in names
     )
-    return Genesis("simulation", shape.quorum_rule, members)
+    head = HEAD if shape.inherits else None
+    return Genesis("simulation", shape.quorum_rule, members, head=head)
 
 
 def signature_of(message: Acknowledged) -> bytes:
@@ -124,7 +128,7 @@ class Cluster:
             member,
             cluster_id=cluster_id,
             settings=shape.settings,
-            disk=Disk(self.scheduler, random, shape.disk, genesis),
+            disk=Disk(self.scheduler, random, shape.disk, genesis, self.genesis.head),
             clock=LocalClock(
                 int(random.random() * (shape.clock_offset_ms_max + 1)),
                 1000 + int((2 * random.random() - 1) * drift),

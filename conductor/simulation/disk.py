@@ -25,7 +25,7 @@ from conductor.core.effects import (
     Write,
 )
 from conductor.core.log import Log
-from conductor.core.values import Base, Entry, Epoch, Index, Position, Promise
+from conductor.core.values import Base, Entry, Epoch, Head, Index, Position, Promise
 from conductor.errors import StoreDamaged, ensure
 from conductor.simulation.scheduler import Scheduler
 
@@ -44,7 +44,12 @@ class Disk:
     """What one node has made durable, and the writes that it still owes."""
 
     def __init__(
-        self, scheduler: Scheduler, random: Random, rates: DiskRates, genesis: Base
+        self,
+        scheduler: Scheduler,
+        random: Random,
+        rates: DiskRates,
+        genesis: Base,
+        head: Head | None = None,
     ) -> None:
         self._scheduler = scheduler
         self._random = random
@@ -55,6 +60,7 @@ class Disk:
         self.rates = rates
         self.promise = Promise(Epoch(0), None)
         self.base = genesis
+        self._head = head
         self.entries: list[Entry] = []
         self.certified: Position = genesis.position
         self.certificate: Certificate | None = None
@@ -175,4 +181,4 @@ class Disk:
             raise StoreDamaged(f"an entry of epoch {self.last.epoch} above the promise")
         if not self.holds(self.certified):
             raise StoreDamaged(f"the certified index {self.certified.index} is not in the log")
-        return Log.restored(self.base, self.entries, self.certificate)
+        return Log.restored(self.base, self.entries, self.certificate, self._head)

@@ -94,11 +94,13 @@ class Faults:
 
     def _hand_over(self) -> None:
         target = None if self._random.random() < 0.3 else self._anyone()
+        forced = self._random.random() < 0.3
         for node in self._cluster.up:
             if node.leads or self._random.random() < 0.1:
                 timeout_ms = int(self._random.random() * 600)
                 request_id = self._next_request()
-                event = HandOverRequested(request_id, target, "operator", timeout_ms)
+                reason = f"operator {request_id}"
+                event = HandOverRequested(request_id, target, reason, timeout_ms, forced)
                 self._cluster.deliver(node, event)
 
     def _fitness(self) -> None:

@@ -4,6 +4,9 @@ Two kinds of links. A *datagram* link loses single messages and lets later ones 
 than real streams ever do, and safety must hold all the same. A *stream* keeps the order of the
 messages of the server that opened it, and of the answers that come back on it; what would have been
 lost breaks it, with all that was on its way, and it is opened again a little later.
+
+An order to take the leadership over never arrives twice, nor its answer: it goes out as a call of
+its own, and who repeats it counts that.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from random import Random
 
-from conductor.core.messages import Message
+from conductor.core.messages import HandOver, HandOverAnswer, Message
 from conductor.core.values import ServerId
 from conductor.simulation.scheduler import Scheduler
 
@@ -111,7 +114,8 @@ class Network:
             self._send_on_stream(envelope)
             return
         rates, chance = self.rates, self._random.random
-        if rates.duplicate and chance() < rates.duplicate:
+        is_doubled = bool(rates.duplicate) and chance() < rates.duplicate
+        if is_doubled and not isinstance(envelope.message, HandOver | HandOverAnswer):
             self._scheduler.after(self._delay_ms(), partial(self._arrive, envelope))
         if not rates.loss or chance() >= rates.loss:
             self._scheduler.after(self._delay_ms(), partial(self._arrive, envelope))

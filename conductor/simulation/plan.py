@@ -24,6 +24,7 @@ PROFILES = {
     "lag": "little is retained",
     "quorums": "more than a majority is needed",
     "sequencers": "stale sequencers, many reads",
+    "heirs": "the chain is that of a cluster before, and op-nodes lag behind it",
 }
 """What can be drawn, and what is special about it."""
 STORMY = ("churn", "lag")
@@ -60,6 +61,7 @@ def draw_plan(profile: str, random: Random) -> Plan:
         disk=_draw_disk(profile, random),
         clock_offset_ms_max=3_600_000,
         clock_drift_permille_max=random.choice((0, 50, 300)),
+        inherits=profile == "heirs",
     )
     workload = WorkloadRates(
         block_ms=random.choice((25, 100) if churns else (30, 60)),

@@ -20,6 +20,7 @@ from conductor.simulation.checkers.certificates import Certificates
 from conductor.simulation.checkers.certified import CertifiedStays
 from conductor.simulation.checkers.checker import Checker
 from conductor.simulation.checkers.durability import Durability
+from conductor.simulation.checkers.hand_overs import HandOvers
 from conductor.simulation.checkers.history import History
 from conductor.simulation.checkers.leaders import OneLeader
 from conductor.simulation.cluster import Cluster, Shape, genesis_of
@@ -68,6 +69,7 @@ class Judges:
         self.certificates = Certificates(self.history, start, genesis.membership)
         self.leaders = OneLeader()
         self.answers = Answers(self.history, self.certificates)
+        self.hand_overs = HandOvers()
         self.coverage = Coverage()
         self.all: tuple[Checker, ...] = (
             self.history,
@@ -77,6 +79,7 @@ class Judges:
             CertifiedStays(),
             AcknowledgedStays(),
             self.answers,
+            self.hand_overs,
             self.coverage,
         )
 
@@ -86,6 +89,7 @@ class Judges:
         counts["contested_epoch"] = len(self.leaders.contested)
         counts["late_certificate"] = self.certificates.late
         counts["hand_over"] = self.answers.hand_overs_done
+        counts["forced_hand_over"] = self.hand_overs.forced
         counts["superseded"] = self.answers.superseded_acknowledgements
         counts["commit"] = self.answers.certified_commits
         return counts

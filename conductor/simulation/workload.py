@@ -20,7 +20,7 @@ from conductor.core.events import (
 )
 from conductor.core.values import BlockReference, ServerId
 from conductor.errors import Conflict
-from conductor.simulation.chain import Block, Chain
+from conductor.simulation.chain import NEWEST, OLDER, Block, Chain
 from conductor.simulation.checkers.continuity import Continuity
 from conductor.simulation.cluster import Cluster
 from conductor.simulation.node import SimulatedNode
@@ -42,16 +42,26 @@ class WorkloadRates:
     """That a lost leadership does not stop the sequencer at all."""
     read: float = 0.0
     """For each block: that someone asks for a linearizable read."""
+    behind: float = 0.4
+    """Where the cluster goes on from another's block: that an op-node does not have it."""
+    brings: float = 0.4
+    """And that the block itself is submitted, before anything on top of it."""
 
 
 class Sequencer:
     """The op-node beside one conductor."""
 
     def __init__(
-        self, cluster: Cluster, node: SimulatedNode, chain: Chain, continuity: Continuity
+        self,
+        cluster: Cluster,
+        node: SimulatedNode,
+        chain: Chain,
+        continuity: Continuity,
+        rates: WorkloadRates,
     ) -> None:
         self._cluster = cluster
         self._node = node
+        self._rates = rates
         self._chain = chain
         self._continuity = continuity
         self._sealed: Block | None = None
@@ -73,8 +83,17 @@ class Sequencer:
         self.active = True
         self.head = last.block if last else None
         self._drop()
+        if last is None and log.head is not None:
+            self._inherit()
         if self.head is not None:
             self._cluster.deliver(self._node, SequencerStarted(self.head.block_hash))
+
+    def _inherit(self) -> None:
+        """Begin in the place of another cluster's sequencer, or a block behind it."""
+        chance, rates = self._cluster.random.random, self._rates
+        self.head = OLDER if chance() < rates.behind else NEWEST
+        if chance() < rates.brings:
+            self._sealed = self._chain.add(NEWEST)
 
     def stop(self) -> None:
         """Stop building."""
@@ -136,9 +155,13 @@ class Workload:
         rule = cluster.shape.settings.commit_rule
         self.rates = rates
         self.chain = Chain()
-        self.continuity = Continuity(self.chain, allows_forks=rule == "any")
+        head = None
+        if cluster.shape.inherits:
+            self.chain.add(OLDER)
+            head = self.chain.add(NEWEST)
+        self.continuity = Continuity(self.chain, allows_forks=rule == "any", head=head)
         self.sequencers = {
-            server_id: Sequencer(cluster, node, self.chain, self.continuity)
+            server_id: Sequencer(cluster, node, self.chain, self.continuity, rates)
             for server_id, node in cluster.nodes.items()
         }
         cluster.on_notice = self._noticed

@@ -5,8 +5,9 @@ it refused has changed nothing, and what contradicts itself is refused at the st
 by guess.
 """
 
+from conductor.store.directory import has_store
 from conductor.store.memory import MemoryStore
-from conductor.store.opening import open_store
+from conductor.store.opening import open_existing_store, open_store
 from conductor.store.sqlite import SqliteStore
 
-__all__ = ["MemoryStore", "SqliteStore", "open_store"]
+__all__ = ["MemoryStore", "SqliteStore", "has_store", "open_existing_store", "open_store"]

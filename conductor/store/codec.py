@@ -13,11 +13,13 @@ from dataclasses import dataclass
 
 from conductor.core.certificate import Acknowledgement, Certificate
 from conductor.core.encoding import sha256, sized, u64
+from conductor.core.founding import Founding, FoundingVoter, RaftEnd
 from conductor.core.values import (
     Base,
     Digest,
     EntryKind,
     Epoch,
+    Head,
     Incarnation,
     Index,
     Member,
@@ -30,6 +32,8 @@ from conductor.core.values import (
 from conductor.store.error_map import damaged
 
 FORMAT = b"\x01"
+FORMAT_WITH_RAFT_END = b"\x02"
+"""Of a founding that says how far its server had come."""
 RECORD_TAG = b"op-conductor/store-record/v1"
 
 
@@ -90,6 +94,34 @@ def decode_promise(data: bytes) -> Promise:
     promised_to = reader.key() if reader.flag() else None
     reader.finish()
     return Promise(epoch, promised_to)
+
+
+def encode_founding(founding: Founding) -> bytes:
+    """What a Raft state said when the store was made from it."""
+    end = founding.raft_end
+    parts = [FORMAT if end is None else FORMAT_WITH_RAFT_END, u64(founding.first_promise)]
+    parts.append(struct.pack(">I", len(founding.voters)))
+    for voter in founding.voters:
+        parts.append(sized(voter.server_id.encode()))
+        parts.append(sized(voter.grpc_address.encode()))
+    initial_leader = founding.initial_leader
+    parts.append(b"\x00" if initial_leader is None else b"\x01" + sized(initial_leader.encode()))
+    if end is not None:
+        parts.append(struct.pack(">QQ", end.term, end.index))
+        parts.append(b"\x00" if end.head is None else b"\x01" + sized(end.head.to_bytes()))
+    return b"".join(parts)
+
+
+def decode_founding(data: bytes) -> Founding:
+    """The value of `encode_founding`; StoreDamaged or InvalidArgument when it is none."""
+    reader = _Reader(data, FORMAT, FORMAT_WITH_RAFT_END)
+    first_promise = Epoch(reader.number())
+    (count,) = reader.unpack(">I")
+    voters = tuple(FoundingVoter(ServerId(reader.text()), reader.text()) for _ in range(count))
+    initial_leader = ServerId(reader.text()) if reader.flag() else None
+    raft_end = reader.raft_end() if reader.format == FORMAT_WITH_RAFT_END else None
+    reader.finish()
+    return Founding(voters, first_promise, initial_leader, raft_end)
 
 
 def encode_base(base: Base) -> bytes:
@@ -191,11 +223,15 @@ def entry_kind(number: int) -> EntryKind:
 class _Reader:
     """Reads what this module wrote; StoreDamaged when it is anything else."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, *formats: bytes) -> None:
+        """`formats`: those that the record may have, if not FORMAT alone."""
         self._data = data
         self._offset = len(FORMAT)
-        if data[:1] != FORMAT:
-            raise damaged(f"a record has format {data[:1].hex() or 'none'}, not {FORMAT.hex()}")
+        self.format = data[: len(FORMAT)]
+        known = formats or (FORMAT,)
+        if self.format not in known:
+            names = " or ".join(one.hex() for one in known)
+            raise damaged(f"a record has format {self.format.hex() or 'none'}, not {names}")
 
     def unpack(self, layout: str) -> tuple[int, ...]:
         size = struct.calcsize(layout)
@@ -237,6 +273,10 @@ class _Reader:
             gateway_address=self.text(),
             voter=self.flag(),
         )
+
+    def raft_end(self) -> RaftEnd:
+        term, index = self.unpack(">QQ")
+        return RaftEnd(term, index, Head.from_bytes(self.sized()) if self.flag() else None)
 
     def finish(self) -> None:
         if self._offset != len(self._data):

@@ -13,6 +13,8 @@ from pathlib import Path
 from conductor.errors import StoreLocked
 from conductor.store.error_map import mapped_errors
 
+_DATABASE = "store.db"
+
 
 class DataDirectory:
     """A data directory that this process has locked, until `close`."""
@@ -24,7 +26,7 @@ class DataDirectory:
     @property
     def database(self) -> Path:
         """The SQLite file."""
-        return self.path / "store.db"
+        return self.path / _DATABASE
 
     @property
     def log(self) -> Path:
@@ -49,6 +51,12 @@ class DataDirectory:
     def close(self) -> None:
         """Let others use the directory."""
         os.close(self._lock)
+
+
+def has_store(directory: Path) -> bool:
+    """Whether a store has been made in that directory. StoreError when nobody lets us look."""
+    with mapped_errors(f"cannot use the data directory {directory}"):
+        return (directory / _DATABASE).exists()
 
 
 def sync_directory(path: Path) -> None:

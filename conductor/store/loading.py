@@ -11,6 +11,8 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
+from conductor.core.encoding import sha256
+from conductor.core.founding import Founding
 from conductor.core.values import Genesis
 from conductor.errors import InvalidArgument
 from conductor.ports import StoredState
@@ -18,17 +20,19 @@ from conductor.store.codec import (
     Tail,
     decode_base,
     decode_certificate,
+    decode_founding,
     decode_member_key,
     decode_promise,
     decode_tail,
     encode_base,
     encode_certificate,
+    encode_founding,
     encode_promise,
     encode_tail,
 )
 from conductor.store.error_map import damaged
 from conductor.store.rows import ENTRY_COLUMNS, decode_entry
-from conductor.store.schema import read_record
+from conductor.store.schema import read_record, read_record_if_any
 from conductor.store.transition import (
     chain_break,
     contradiction,
@@ -37,6 +41,9 @@ from conductor.store.transition import (
 )
 
 IDENTITY_RECORD = "identity"
+FOUNDING_RECORD = "founding"
+HEAD_RECORD = "head"
+"""The payload that came with the founding, as SSZ."""
 TAIL_RECORD = "tail"
 
 SELECT_ENTRIES = f"SELECT {', '.join(ENTRY_COLUMNS)} FROM entries ORDER BY log_index"
@@ -54,6 +61,8 @@ def state_records(state: StoredState, known: StoredState | None = None) -> dict[
     """What of a state is kept as records, where it is not the `known` one. Empty: there is none."""
     genesis, base, certificate = state.genesis, state.base, state.certificate
     records = {}
+    if known is None and state.founding is not None:
+        records[FOUNDING_RECORD] = encode_founding(state.founding)
     if known is None or genesis is not known.genesis:
         records["genesis"] = b"" if genesis is None else genesis.to_bytes()
     if known is None or state.promise is not known.promise:
@@ -103,6 +112,9 @@ def _read_state(connection: sqlite3.Connection) -> StoredState:
     base = read_record(connection, "base")
     certificate_record = read_record(connection, "certificate")
     certificate = decode_certificate(certificate_record) if certificate_record else None
+    founding_record = read_record_if_any(connection, FOUNDING_RECORD)
+    founding = decode_founding(founding_record) if founding_record is not None else None
+    read_head(connection, founding)
     return StoredState(
         server_id=identity.server_id,
         incarnation=identity.incarnation,
@@ -112,4 +124,16 @@ def _read_state(connection: sqlite3.Connection) -> StoredState:
         entries=tuple(decode_entry(row) for row in connection.execute(SELECT_ENTRIES)),
         certified=certificate.position if certificate is not None else None,
         certificate=certificate,
+        founding=founding,
     )
+
+
+def read_head(connection: sqlite3.Connection, founding: Founding | None) -> bytes | None:
+    """The payload that came with that founding; None when none did. StoreDamaged."""
+    end = founding.raft_end if founding is not None else None
+    if end is None or end.head is None:
+        return None
+    body = read_record(connection, HEAD_RECORD)
+    if sha256(body) != end.head.body_hash:
+        raise damaged("the payload that it began with is not what was written")
+    return body

@@ -9,31 +9,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from conductor.core.effects import AppendEntries, InstallWindow, Write
+from conductor.core.founding import Founding
 from conductor.core.values import Epoch, Genesis, Index, MemberKey, Promise
 from conductor.errors import NotFound
 from conductor.ports import Bodies, StoredState
 from conductor.store.transition import body_of, entry_at, form, perform
 
 
-def empty_state(key: MemberKey) -> StoredState:
+def empty_state(key: MemberKey, founding: Founding | None = None) -> StoredState:
     """What a store holds when it has just been made."""
+    first_promise = founding.first_promise if founding is not None else Epoch(0)
     return StoredState(
         server_id=key.server_id,
         incarnation=key.incarnation,
         genesis=None,
-        promise=Promise(Epoch(0), None),
+        promise=Promise(first_promise, None),
         base=None,
         entries=(),
         certified=None,
         certificate=None,
+        founding=founding,
     )
 
 
 class MemoryStore:
     """Implements `conductor.ports.Store`."""
 
-    def __init__(self, key: MemberKey) -> None:
-        self._state = empty_state(key)
+    def __init__(self, key: MemberKey, founding: Founding | None = None, head: bytes = b"") -> None:
+        self._state = empty_state(key, founding)
+        self._head = head
         self._bodies: dict[bytes, bytes] = {}
 
     def load(self) -> StoredState:
@@ -66,6 +70,12 @@ class MemoryStore:
         if entry is None:
             raise NotFound(f"entry {index} is not in the log of this node")
         return self._bodies[entry.body_hash]
+
+    def read_head(self) -> bytes:
+        """The payload that came with the founding; NotFound when none did."""
+        if not self._head:
+            raise NotFound("the store of this node did not begin with a payload")
+        return self._head
 
     def close(self) -> None:
         """Nothing to release: what is stored stays."""

@@ -16,12 +16,25 @@ import uuid
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from conductor.core.founding import Founding
 from conductor.core.values import Incarnation, MemberKey, ServerId
-from conductor.errors import StoreError, StoreFull, StoreMismatch
+from conductor.errors import NotFound, StoreError, StoreFull, StoreMismatch
+from conductor.ports import StoredState
 from conductor.store.codec import decode_member_key, decode_tail, encode_member_key
-from conductor.store.directory import DataDirectory, lock_directory, sync_directory
+from conductor.store.directory import (
+    DataDirectory,
+    has_store,
+    lock_directory,
+    sync_directory,
+)
 from conductor.store.error_map import damaged, mapped_errors
-from conductor.store.loading import IDENTITY_RECORD, TAIL_RECORD, state_records, tail_record
+from conductor.store.loading import (
+    HEAD_RECORD,
+    IDENTITY_RECORD,
+    TAIL_RECORD,
+    state_records,
+    tail_record,
+)
 from conductor.store.mark import Mark
 from conductor.store.memory import empty_state
 from conductor.store.reserve import RESERVE_BYTES, Reserve
@@ -50,9 +63,13 @@ SETTINGS = (
 )
 
 
-def open_store(directory: Path, server_id: str) -> SqliteStore:
+def open_store(
+    directory: Path, server_id: str, founding: Founding | None = None, head: bytes = b""
+) -> SqliteStore:
     """The store of that server in that directory; made, of a new incarnation, if none is there.
 
+    `founding`, and the payload `head` that it names: what a store that is made now begins with; one
+    that is there already ignores them.
     StoreLocked: another process has it. StoreMismatch: it is another server's, or of a newer
     version. StoreDamaged: it contradicts itself. StoreFull: no space to open it. Any other
     StoreError: the directory cannot be used.
@@ -62,22 +79,41 @@ def open_store(directory: Path, server_id: str) -> SqliteStore:
         cleanup.callback(data.close)
         if not data.database.exists():
             _refuse_remains(data)
-            _create(data, MemberKey(ServerId(server_id), Incarnation(uuid.uuid4().hex)))
-        _check_header(data.database)
-        reserve = Reserve(data.reserve)
-        if shutil.disk_usage(directory).free < RESERVE_BYTES:
-            reserve.release()  # SQLite needs a little room to open
-        mark = Mark(data.mark)
-        cleanup.callback(mark.close)
-        writer, reader, checkpointer = (_connect(data.database, cleanup) for _ in range(3))
-        reader.execute("PRAGMA query_only = ON")
-        _check_database(writer, server_id, mark)
-        with suppress(StoreFull):  # it starts nevertheless: it can promise, and read
-            _empty_log(checkpointer)
-            reserve.hold()
-        store = SqliteStore(data, writer, reader, checkpointer, mark, reserve)
-        cleanup.pop_all()
-        return store
+            key = MemberKey(ServerId(server_id), Incarnation(uuid.uuid4().hex))
+            _create(data, empty_state(key, founding), head)
+        return _open(data, server_id, cleanup)
+
+
+def open_existing_store(directory: Path) -> SqliteStore:
+    """The store in that directory, whichever server's it is. NotFound: there is none.
+
+    Errors otherwise as of `open_store`.
+    """
+    if not has_store(directory):
+        raise NotFound(f"{directory} holds no store: name the --data-dir of a conductor")
+    with ExitStack() as cleanup, mapped_errors(f"cannot open the store in {directory}"):
+        data = lock_directory(directory)
+        cleanup.callback(data.close)
+        return _open(data, None, cleanup)
+
+
+def _open(data: DataDirectory, server_id: str | None, cleanup: ExitStack) -> SqliteStore:
+    """The store of a locked directory; takes over what `cleanup` would undo."""
+    _check_header(data.database)
+    reserve = Reserve(data.reserve)
+    if shutil.disk_usage(data.path).free < RESERVE_BYTES:
+        reserve.release()  # SQLite needs a little room to open
+    mark = Mark(data.mark)
+    cleanup.callback(mark.close)
+    writer, reader, checkpointer = (_connect(data.database, cleanup) for _ in range(3))
+    reader.execute("PRAGMA query_only = ON")
+    _check_database(writer, server_id, mark)
+    with suppress(StoreFull):  # it starts nevertheless: it can promise, and read
+        _empty_log(checkpointer)
+        reserve.hold()
+    store = SqliteStore(data, writer, reader, checkpointer, mark, reserve)
+    cleanup.pop_all()
+    return store
 
 
 def _refuse_remains(data: DataDirectory) -> None:
@@ -87,7 +123,7 @@ def _refuse_remains(data: DataDirectory) -> None:
             raise damaged(f"{data.database} is gone, but {remains.name} of it is there")
 
 
-def _create(data: DataDirectory, key: MemberKey) -> None:
+def _create(data: DataDirectory, state: StoredState, head: bytes) -> None:
     path = data.unfinished_database
     for leftover in data.path.glob(f"{path.name}*"):
         leftover.unlink()
@@ -99,10 +135,12 @@ def _create(data: DataDirectory, key: MemberKey) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         migrate(connection, 0)
         connection.execute("BEGIN IMMEDIATE")
+        key = MemberKey(state.server_id, state.incarnation)
         put_record(connection, IDENTITY_RECORD, encode_member_key(key))
-        state = empty_state(key)
         for name, value in state_records(state).items():
             put_record(connection, name, value)
+        if head:
+            put_record(connection, HEAD_RECORD, head)
         put_record(connection, TAIL_RECORD, tail_record(state, 0))
         connection.execute("COMMIT")
     finally:
@@ -138,14 +176,14 @@ def _connect(path: Path, cleanup: ExitStack) -> sqlite3.Connection:
     return connection
 
 
-def _check_database(connection: sqlite3.Connection, server_id: str, mark: Mark) -> None:
+def _check_database(connection: sqlite3.Connection, server_id: str | None, mark: Mark) -> None:
     """Whether it is a store of this server, whole as far as pages, and brought up to date."""
     version = read_version(connection)
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != b"ok":
         raise damaged(verdict.decode(errors="replace"))
     owner = decode_member_key(read_record(connection, IDENTITY_RECORD)).server_id
-    if owner != server_id:
+    if server_id is not None and owner != server_id:
         raise StoreMismatch(
             f"the store belongs to server {owner!r}, not to {server_id!r}: start with --server-id "
             f"{owner}, or give {server_id} another --data-dir"

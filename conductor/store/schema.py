@@ -71,6 +71,12 @@ def read_record(connection: sqlite3.Connection, name: str) -> bytes:
     return value
 
 
+def read_record_if_any(connection: sqlite3.Connection, name: str) -> bytes | None:
+    """A record that not every store has; StoreDamaged when it is not what was written."""
+    rows = connection.execute("SELECT count(*) FROM records WHERE name = ?", (name,))
+    return read_record(connection, name) if rows.fetchone() != (0,) else None
+
+
 def read_version(connection: sqlite3.Connection) -> int:
     """The schema version of a store, which stands in two places; StoreDamaged when they differ."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]

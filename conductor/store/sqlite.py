@@ -19,7 +19,7 @@ from conductor.ports import Bodies, StoredState
 from conductor.store.changes import Change, entry_changes, is_vital, log_bytes, record_changes
 from conductor.store.directory import DataDirectory
 from conductor.store.error_map import mapped_errors
-from conductor.store.loading import Loaded, load
+from conductor.store.loading import Loaded, load, read_head
 from conductor.store.mark import Mark
 from conductor.store.reserve import Reserve
 from conductor.store.rows import INDEX_MAX, check_body
@@ -105,6 +105,15 @@ class SqliteStore:
             raise NotFound(f"entry {index} is not in the log of this node")
         body_hash, body = row
         return check_body(index, body_hash, body)
+
+    def read_head(self) -> bytes:
+        """The payload that came with the founding; NotFound when none did."""
+        founding = self._held().state.founding
+        with self._reader_lock, mapped_errors("cannot read what the store began with"):
+            head = read_head(self._reader, founding)
+        if head is None:
+            raise NotFound("the store of this node did not begin with a payload")
+        return head
 
     def wal_bytes(self) -> int:
         """About how much was written since the last checkpoint that moved everything."""

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from conductor.v1 import types_pb2 as conductor_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63onductor/v1/conductor.proto\x12\x0c\x63onductor.v1\x1a\x18\x63onductor/v1/types.proto\" \n\rCommitRequest\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\">\n\x0e\x43ommitResponse\x12\x0e\n\x06height\x18\x01 \x01(\x04\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\r\n\x05index\x18\x03 \x01(\x04\"L\n\x12\x41\x63knowledgeRequest\x12\x36\n\x0f\x61\x63knowledgement\x18\x01 \x01(\x0b\x32\x1d.conductor.v1.Acknowledgement\"8\n\x13\x41\x63knowledgeResponse\x12\x11\n\tcertified\x18\x01 \x01(\x08\x12\x0e\n\x06height\x18\x02 \x01(\x04\"\x12\n\x10GetLeaderRequest\"]\n\x11GetLeaderResponse\x12\x11\n\tis_leader\x18\x01 \x01(\x08\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x13\n\x0bnext_height\x18\x03 \x01(\x04\x12\x11\n\tleader_id\x18\x04 \x01(\t\"\x12\n\x10GetStatusRequest\"{\n\x0cMemberStatus\x12$\n\x06member\x18\x01 \x01(\x0b\x32\x14.conductor.v1.Member\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x11\n\treachable\x18\x03 \x01(\x08\x12\x0f\n\x07serving\x18\x04 \x01(\x08\x12\x13\n\x0bmatch_index\x18\x05 \x01(\x04\"\xac\x03\n\x11GetStatusResponse\x12\x14\n\x0c\x63luster_name\x18\x01 \x01(\t\x12\x12\n\ncluster_id\x18\x02 \x01(\x0c\x12\x11\n\tserver_id\x18\x03 \x01(\t\x12\x13\n\x0bincarnation\x18\x04 \x01(\t\x12\x0c\n\x04role\x18\x05 \x01(\t\x12\x11\n\tis_leader\x18\x06 \x01(\x08\x12\x11\n\tleader_id\x18\x07 \x01(\t\x12\r\n\x05\x65poch\x18\x08 \x01(\x04\x12$\n\x04last\x18\t \x01(\x0b\x32\x16.conductor.v1.Position\x12)\n\tcertified\x18\n \x01(\x0b\x32\x16.conductor.v1.Position\x12\x18\n\x10\x63\x65rtified_height\x18\x0b \x01(\x04\x12\x12\n\nbase_index\x18\x0c \x01(\x04\x12\x0f\n\x07serving\x18\r \x01(\x08\x12\x0f\n\x07reasons\x18\x0e \x03(\t\x12\x13\n\x0bquorum_safe\x18\x0f \x01(\x08\x12\x0e\n\x06quorum\x18\x10 \x01(\r\x12+\n\x07members\x18\x11 \x03(\x0b\x32\x1a.conductor.v1.MemberStatus\x12\x0f\n\x07version\x18\x12 \x01(\t\"#\n\x11GetPayloadRequest\x12\x0e\n\x06height\x18\x01 \x01(\x04\"C\n\x12GetPayloadResponse\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\r\n\x05index\x18\x02 \x01(\x04\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\"-\n\x17GetLatestPayloadRequest\x12\x12\n\nconsistent\x18\x01 \x01(\x08\"I\n\x18GetLatestPayloadResponse\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\r\n\x05index\x18\x02 \x01(\x04\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\"\x17\n\x15GetCertificateRequest\"\x8a\x01\n\x16GetCertificateResponse\x12.\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0b\x32\x19.conductor.v1.Certificate\x12\x12\n\ncluster_id\x18\x02 \x01(\x0c\x12,\n\nmembership\x18\x03 \x01(\x0b\x32\x18.conductor.v1.Membership2\xd8\x04\n\x10\x43onductorService\x12\x43\n\x06\x43ommit\x12\x1b.conductor.v1.CommitRequest\x1a\x1c.conductor.v1.CommitResponse\x12R\n\x0b\x41\x63knowledge\x12 .conductor.v1.AcknowledgeRequest\x1a!.conductor.v1.AcknowledgeResponse\x12L\n\tGetLeader\x12\x1e.conductor.v1.GetLeaderRequest\x1a\x1f.conductor.v1.GetLeaderResponse\x12L\n\tGetStatus\x12\x1e.conductor.v1.GetStatusRequest\x1a\x1f.conductor.v1.GetStatusResponse\x12O\n\nGetPayload\x12\x1f.conductor.v1.GetPayloadRequest\x1a .conductor.v1.GetPayloadResponse\x12\x61\n\x10GetLatestPayload\x12%.conductor.v1.GetLatestPayloadRequest\x1a&.conductor.v1.GetLatestPayloadResponse\x12[\n\x0eGetCertificate\x12#.conductor.v1.GetCertificateRequest\x1a$.conductor.v1.GetCertificateResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63onductor/v1/conductor.proto\x12\x0c\x63onductor.v1\x1a\x18\x63onductor/v1/types.proto\" \n\rCommitRequest\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\">\n\x0e\x43ommitResponse\x12\x0e\n\x06height\x18\x01 \x01(\x04\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\r\n\x05index\x18\x03 \x01(\x04\"L\n\x12\x41\x63knowledgeRequest\x12\x36\n\x0f\x61\x63knowledgement\x18\x01 \x01(\x0b\x32\x1d.conductor.v1.Acknowledgement\"8\n\x13\x41\x63knowledgeResponse\x12\x11\n\tcertified\x18\x01 \x01(\x08\x12\x0e\n\x06height\x18\x02 \x01(\x04\"\x12\n\x10GetLeaderRequest\"]\n\x11GetLeaderResponse\x12\x11\n\tis_leader\x18\x01 \x01(\x08\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x13\n\x0bnext_height\x18\x03 \x01(\x04\x12\x11\n\tleader_id\x18\x04 \x01(\t\"\x12\n\x10GetStatusRequest\"{\n\x0cMemberStatus\x12$\n\x06member\x18\x01 \x01(\x0b\x32\x14.conductor.v1.Member\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x11\n\treachable\x18\x03 \x01(\x08\x12\x0f\n\x07serving\x18\x04 \x01(\x08\x12\x13\n\x0bmatch_index\x18\x05 \x01(\x04\"\xd7\x03\n\x11GetStatusResponse\x12\x14\n\x0c\x63luster_name\x18\x01 \x01(\t\x12\x12\n\ncluster_id\x18\x02 \x01(\x0c\x12\x11\n\tserver_id\x18\x03 \x01(\t\x12\x13\n\x0bincarnation\x18\x04 \x01(\t\x12\x0c\n\x04role\x18\x05 \x01(\t\x12\x11\n\tis_leader\x18\x06 \x01(\x08\x12\x11\n\tleader_id\x18\x07 \x01(\t\x12\r\n\x05\x65poch\x18\x08 \x01(\x04\x12$\n\x04last\x18\t \x01(\x0b\x32\x16.conductor.v1.Position\x12)\n\tcertified\x18\n \x01(\x0b\x32\x16.conductor.v1.Position\x12\x18\n\x10\x63\x65rtified_height\x18\x0b \x01(\x04\x12\x12\n\nbase_index\x18\x0c \x01(\x04\x12\x0f\n\x07serving\x18\r \x01(\x08\x12\x0f\n\x07reasons\x18\x0e \x03(\t\x12\x13\n\x0bquorum_safe\x18\x0f \x01(\x08\x12\x0e\n\x06quorum\x18\x10 \x01(\r\x12+\n\x07members\x18\x11 \x03(\x0b\x32\x1a.conductor.v1.MemberStatus\x12\x0f\n\x07version\x18\x12 \x01(\t\x12\x0e\n\x06paused\x18\x13 \x01(\x08\x12\x19\n\x11leader_overridden\x18\x14 \x01(\x08\"#\n\x11GetPayloadRequest\x12\x0e\n\x06height\x18\x01 \x01(\x04\"C\n\x12GetPayloadResponse\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\r\n\x05index\x18\x02 \x01(\x04\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\"-\n\x17GetLatestPayloadRequest\x12\x12\n\nconsistent\x18\x01 \x01(\x08\"I\n\x18GetLatestPayloadResponse\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\r\n\x05index\x18\x02 \x01(\x04\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\"\x17\n\x15GetCertificateRequest\"\xac\x01\n\x16GetCertificateResponse\x12.\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0b\x32\x19.conductor.v1.Certificate\x12\x12\n\ncluster_id\x18\x02 \x01(\x0c\x12,\n\nmembership\x18\x03 \x01(\x0b\x32\x18.conductor.v1.Membership\x12 \n\x04head\x18\x04 \x01(\x0b\x32\x12.conductor.v1.Head\"\x13\n\x11GetHistoryRequest\"Y\n\x10LeadershipRecord\x12\x11\n\tleader_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x13\n\x0b\x62\x65gan_at_ms\x18\x04 \x01(\x04\"E\n\x12GetHistoryResponse\x12/\n\x07records\x18\x01 \x03(\x0b\x32\x1e.conductor.v1.LeadershipRecord\"\x14\n\x12WatchEpochsRequest\"Z\n\x13WatchEpochsResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x11\n\tleader_id\x18\x02 \x01(\t\x12\x11\n\tis_leader\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t2\xff\x05\n\x10\x43onductorService\x12\x43\n\x06\x43ommit\x12\x1b.conductor.v1.CommitRequest\x1a\x1c.conductor.v1.CommitResponse\x12R\n\x0b\x41\x63knowledge\x12 .conductor.v1.AcknowledgeRequest\x1a!.conductor.v1.AcknowledgeResponse\x12L\n\tGetLeader\x12\x1e.conductor.v1.GetLeaderRequest\x1a\x1f.conductor.v1.GetLeaderResponse\x12L\n\tGetStatus\x12\x1e.conductor.v1.GetStatusRequest\x1a\x1f.conductor.v1.GetStatusResponse\x12O\n\nGetPayload\x12\x1f.conductor.v1.GetPayloadRequest\x1a .conductor.v1.GetPayloadResponse\x12\x61\n\x10GetLatestPayload\x12%.conductor.v1.GetLatestPayloadRequest\x1a&.conductor.v1.GetLatestPayloadResponse\x12[\n\x0eGetCertificate\x12#.conductor.v1.GetCertificateRequest\x1a$.conductor.v1.GetCertificateResponse\x12O\n\nGetHistory\x12\x1f.conductor.v1.GetHistoryRequest\x1a .conductor.v1.GetHistoryResponse\x12T\n\x0bWatchEpochs\x12 .conductor.v1.WatchEpochsRequest\x1a!.conductor.v1.WatchEpochsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,19 +49,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MEMBERSTATUS']._serialized_start=441
   _globals['_MEMBERSTATUS']._serialized_end=564
   _globals['_GETSTATUSRESPONSE']._serialized_start=567
-  _globals['_GETSTATUSRESPONSE']._serialized_end=995
-  _globals['_GETPAYLOADREQUEST']._serialized_start=997
-  _globals['_GETPAYLOADREQUEST']._serialized_end=1032
-  _globals['_GETPAYLOADRESPONSE']._serialized_start=1034
-  _globals['_GETPAYLOADRESPONSE']._serialized_end=1101
-  _globals['_GETLATESTPAYLOADREQUEST']._serialized_start=1103
-  _globals['_GETLATESTPAYLOADREQUEST']._serialized_end=1148
-  _globals['_GETLATESTPAYLOADRESPONSE']._serialized_start=1150
-  _globals['_GETLATESTPAYLOADRESPONSE']._serialized_end=1223
-  _globals['_GETCERTIFICATEREQUEST']._serialized_start=1225
-  _globals['_GETCERTIFICATEREQUEST']._serialized_end=1248
-  _globals['_GETCERTIFICATERESPONSE']._serialized_start=1251
-  _globals['_GETCERTIFICATERESPONSE']._serialized_end=1389
-  _globals['_CONDUCTORSERVICE']._serialized_start=1392
-  _globals['_CONDUCTORSERVICE']._serialized_end=1992
+  _globals['_GETSTATUSRESPONSE']._serialized_end=1038
+  _globals['_GETPAYLOADREQUEST']._serialized_start=1040
+  _globals['_GETPAYLOADREQUEST']._serialized_end=1075
+  _globals['_GETPAYLOADRESPONSE']._serialized_start=1077
+  _globals['_GETPAYLOADRESPONSE']._serialized_end=1144
+  _globals['_GETLATESTPAYLOADREQUEST']._serialized_start=1146
+  _globals['_GETLATESTPAYLOADREQUEST']._serialized_end=1191
+  _globals['_GETLATESTPAYLOADRESPONSE']._serialized_start=1193
+  _globals['_GETLATESTPAYLOADRESPONSE']._serialized_end=1266
+  _globals['_GETCERTIFICATEREQUEST']._serialized_start=1268
+  _globals['_GETCERTIFICATEREQUEST']._serialized_end=1291
+  _globals['_GETCERTIFICATERESPONSE']._serialized_start=1294
+  _globals['_GETCERTIFICATERESPONSE']._serialized_end=1466
+  _globals['_GETHISTORYREQUEST']._serialized_start=1468
+  _globals['_GETHISTORYREQUEST']._serialized_end=1487
+  _globals['_LEADERSHIPRECORD']._serialized_start=1489
+  _globals['_LEADERSHIPRECORD']._serialized_end=1578
+  _globals['_GETHISTORYRESPONSE']._serialized_start=1580
+  _globals['_GETHISTORYRESPONSE']._serialized_end=1649
+  _globals['_WATCHEPOCHSREQUEST']._serialized_start=1651
+  _globals['_WATCHEPOCHSREQUEST']._serialized_end=1671
+  _globals['_WATCHEPOCHSRESPONSE']._serialized_start=1673
+  _globals['_WATCHEPOCHSRESPONSE']._serialized_end=1763
+  _globals['_CONDUCTORSERVICE']._serialized_start=1766
+  _globals['_CONDUCTORSERVICE']._serialized_end=2533
 # @@protoc_insertion_point(module_scope)

@@ -253,6 +253,8 @@ class GetStatusResponse(_message.Message):
     QUORUM_FIELD_NUMBER: _builtins.int
     MEMBERS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
+    LEADER_OVERRIDDEN_FIELD_NUMBER: _builtins.int
     cluster_name: _builtins.str
     """The name of the cluster."""
     cluster_id: _builtins.bytes
@@ -281,6 +283,10 @@ class GetStatusResponse(_message.Message):
     """How many voters make a quorum."""
     version: _builtins.str
     """The version of the program."""
+    paused: _builtins.bool
+    """Whether an operator has paused it."""
+    leader_overridden: _builtins.bool
+    """Whether an operator makes it say that it leads."""
     @_builtins.property
     def last(self) -> _types_pb2.Position:
         """The newest entry."""
@@ -318,10 +324,12 @@ class GetStatusResponse(_message.Message):
         quorum: _builtins.int = ...,
         members: _abc.Iterable[Global___MemberStatus] | None = ...,
         version: _builtins.str = ...,
+        paused: _builtins.bool = ...,
+        leader_overridden: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["certified", b"certified", "last", b"last"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_index", b"base_index", "certified", b"certified", "certified_height", b"certified_height", "cluster_id", b"cluster_id", "cluster_name", b"cluster_name", "epoch", b"epoch", "incarnation", b"incarnation", "is_leader", b"is_leader", "last", b"last", "leader_id", b"leader_id", "members", b"members", "quorum", b"quorum", "quorum_safe", b"quorum_safe", "reasons", b"reasons", "role", b"role", "server_id", b"server_id", "serving", b"serving", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_index", b"base_index", "certified", b"certified", "certified_height", b"certified_height", "cluster_id", b"cluster_id", "cluster_name", b"cluster_name", "epoch", b"epoch", "incarnation", b"incarnation", "is_leader", b"is_leader", "last", b"last", "leader_id", b"leader_id", "leader_overridden", b"leader_overridden", "members", b"members", "paused", b"paused", "quorum", b"quorum", "quorum_safe", b"quorum_safe", "reasons", b"reasons", "role", b"role", "server_id", b"server_id", "serving", b"serving", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -457,6 +465,7 @@ class GetCertificateResponse(_message.Message):
     CERTIFICATE_FIELD_NUMBER: _builtins.int
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     MEMBERSHIP_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.bytes
     """The digest before the first entry."""
     @_builtins.property
@@ -467,17 +476,148 @@ class GetCertificateResponse(_message.Message):
     def membership(self) -> _types_pb2.Membership:
         """The membership at its index."""
 
+    @_builtins.property
+    def head(self) -> _types_pb2.Head:
+        """The block of the genesis, which the cluster id is made of too; absent when it names none."""
+
     def __init__(
         self,
         *,
         certificate: _types_pb2.Certificate | None = ...,
         cluster_id: _builtins.bytes = ...,
         membership: _types_pb2.Membership | None = ...,
+        head: _types_pb2.Head | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "membership", b"membership"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "head", b"head", "membership", b"membership"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "cluster_id", b"cluster_id", "membership", b"membership"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "cluster_id", b"cluster_id", "head", b"head", "membership", b"membership"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetCertificateResponse: _TypeAlias = GetCertificateResponse  # noqa: Y015
+
+@_typing.final
+class GetHistoryRequest(_message.Message):
+    """What has been?"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetHistoryRequest: _TypeAlias = GetHistoryRequest  # noqa: Y015
+
+@_typing.final
+class LeadershipRecord(_message.Message):
+    """One leadership as the answering node saw it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEADER_ID_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    BEGAN_AT_MS_FIELD_NUMBER: _builtins.int
+    leader_id: _builtins.str
+    """The leader; empty: nobody led as far as this node knew."""
+    epoch: _builtins.int
+    """Its epoch."""
+    reason: _builtins.str
+    """Why it began, in words."""
+    began_at_ms: _builtins.int
+    """When this node saw it begin, in milliseconds since the Unix epoch."""
+    def __init__(
+        self,
+        *,
+        leader_id: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        began_at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["began_at_ms", b"began_at_ms", "epoch", b"epoch", "leader_id", b"leader_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeadershipRecord: _TypeAlias = LeadershipRecord  # noqa: Y015
+
+@_typing.final
+class GetHistoryResponse(_message.Message):
+    """The last leaderships, oldest first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeadershipRecord]:
+        """They."""
+
+    def __init__(
+        self,
+        *,
+        records: _abc.Iterable[Global___LeadershipRecord] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetHistoryResponse: _TypeAlias = GetHistoryResponse  # noqa: Y015
+
+@_typing.final
+class WatchEpochsRequest(_message.Message):
+    """Tell me of every change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchEpochsRequest: _TypeAlias = WatchEpochsRequest  # noqa: Y015
+
+@_typing.final
+class WatchEpochsResponse(_message.Message):
+    """The leadership as this node sees it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    LEADER_ID_FIELD_NUMBER: _builtins.int
+    IS_LEADER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    """The epoch of the leadership, or the highest promised one."""
+    leader_id: _builtins.str
+    """The leader; empty when none is known."""
+    is_leader: _builtins.bool
+    """Whether this node leads."""
+    reason: _builtins.str
+    """Why it changed, in words; empty in the first answer."""
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.int = ...,
+        leader_id: _builtins.str = ...,
+        is_leader: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "is_leader", b"is_leader", "leader_id", b"leader_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchEpochsResponse: _TypeAlias = WatchEpochsResponse  # noqa: Y015

@@ -70,6 +70,16 @@ class ConductorServiceStub(object):
                 request_serializer=conductor_dot_v1_dot_conductor__pb2.GetCertificateRequest.SerializeToString,
                 response_deserializer=conductor_dot_v1_dot_conductor__pb2.GetCertificateResponse.FromString,
                 _registered_method=True)
+        self.GetHistory = channel.unary_unary(
+                '/conductor.v1.ConductorService/GetHistory',
+                request_serializer=conductor_dot_v1_dot_conductor__pb2.GetHistoryRequest.SerializeToString,
+                response_deserializer=conductor_dot_v1_dot_conductor__pb2.GetHistoryResponse.FromString,
+                _registered_method=True)
+        self.WatchEpochs = channel.unary_stream(
+                '/conductor.v1.ConductorService/WatchEpochs',
+                request_serializer=conductor_dot_v1_dot_conductor__pb2.WatchEpochsRequest.SerializeToString,
+                response_deserializer=conductor_dot_v1_dot_conductor__pb2.WatchEpochsResponse.FromString,
+                _registered_method=True)
 
 
 class ConductorServiceServicer(object):
@@ -126,6 +136,20 @@ class ConductorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetHistory(self, request, context):
+        """The last leaderships that this node has seen, with their reasons, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchEpochs(self, request, context):
+        """The leadership now, and again whenever it changes, until the client hangs up.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConductorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -163,6 +187,16 @@ def add_ConductorServiceServicer_to_server(servicer, server):
                     servicer.GetCertificate,
                     request_deserializer=conductor_dot_v1_dot_conductor__pb2.GetCertificateRequest.FromString,
                     response_serializer=conductor_dot_v1_dot_conductor__pb2.GetCertificateResponse.SerializeToString,
+            ),
+            'GetHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHistory,
+                    request_deserializer=conductor_dot_v1_dot_conductor__pb2.GetHistoryRequest.FromString,
+                    response_serializer=conductor_dot_v1_dot_conductor__pb2.GetHistoryResponse.SerializeToString,
+            ),
+            'WatchEpochs': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchEpochs,
+                    request_deserializer=conductor_dot_v1_dot_conductor__pb2.WatchEpochsRequest.FromString,
+                    response_serializer=conductor_dot_v1_dot_conductor__pb2.WatchEpochsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -355,6 +389,60 @@ class ConductorService(object):
             '/conductor.v1.ConductorService/GetCertificate',
             conductor_dot_v1_dot_conductor__pb2.GetCertificateRequest.SerializeToString,
             conductor_dot_v1_dot_conductor__pb2.GetCertificateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/conductor.v1.ConductorService/GetHistory',
+            conductor_dot_v1_dot_conductor__pb2.GetHistoryRequest.SerializeToString,
+            conductor_dot_v1_dot_conductor__pb2.GetHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchEpochs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/conductor.v1.ConductorService/WatchEpochs',
+            conductor_dot_v1_dot_conductor__pb2.WatchEpochsRequest.SerializeToString,
+            conductor_dot_v1_dot_conductor__pb2.WatchEpochsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -32,6 +32,10 @@ class ConductorServiceStub:
     """The newest certified payload."""
     GetCertificate: _aio.UnaryUnaryMultiCallable[_conductor_pb2.GetCertificateRequest, _conductor_pb2.GetCertificateResponse]
     """The newest certificate, which covers everything before it."""
+    GetHistory: _aio.UnaryUnaryMultiCallable[_conductor_pb2.GetHistoryRequest, _conductor_pb2.GetHistoryResponse]
+    """The last leaderships that this node has seen, with their reasons, oldest first."""
+    WatchEpochs: _aio.UnaryStreamMultiCallable[_conductor_pb2.WatchEpochsRequest, _conductor_pb2.WatchEpochsResponse]
+    """The leadership now, and again whenever it changes, until the client hangs up."""
 
 class ConductorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Commit payloads and ask about them and about the leadership. Payloads are SSZ envelopes."""
@@ -93,5 +97,21 @@ class ConductorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_conductor_pb2.GetCertificateRequest, _abc.Awaitable[_conductor_pb2.GetCertificateResponse]],
     ) -> _abc.Awaitable[_conductor_pb2.GetCertificateResponse]:
         """The newest certificate, which covers everything before it."""
+
+    @_abc_1.abstractmethod
+    def GetHistory(
+        self,
+        request: _conductor_pb2.GetHistoryRequest,
+        context: _aio.ServicerContext[_conductor_pb2.GetHistoryRequest, _abc.Awaitable[_conductor_pb2.GetHistoryResponse]],
+    ) -> _abc.Awaitable[_conductor_pb2.GetHistoryResponse]:
+        """The last leaderships that this node has seen, with their reasons, oldest first."""
+
+    @_abc_1.abstractmethod
+    def WatchEpochs(
+        self,
+        request: _conductor_pb2.WatchEpochsRequest,
+        context: _aio.ServicerContext[_conductor_pb2.WatchEpochsRequest, _abc.AsyncIterator[_conductor_pb2.WatchEpochsResponse]],
+    ) -> _abc.AsyncIterator[_conductor_pb2.WatchEpochsResponse]:
+        """The leadership now, and again whenever it changes, until the client hangs up."""
 
 def add_ConductorServiceServicer_to_server(servicer: ConductorServiceServicer, server: _aio.Server) -> None: ...

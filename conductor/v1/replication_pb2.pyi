@@ -33,6 +33,8 @@ class Greeting(_message.Message):
     PROPOSED_CLUSTER_ID_FIELD_NUMBER: _builtins.int
     PAUSED_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    INITIAL_LEADER_FIELD_NUMBER: _builtins.int
+    RAFT_END_FIELD_NUMBER: _builtins.int
     cluster_name: _builtins.str
     """The name that all nodes of a cluster are configured with."""
     quorum_rule: _builtins.int
@@ -45,6 +47,8 @@ class Greeting(_message.Message):
     """Whether an operator has paused it."""
     version: _builtins.str
     """The version of the program."""
+    initial_leader: _builtins.str
+    """The server that shall lead first, if the Raft state that it began with says; else empty."""
     @_builtins.property
     def member(self) -> _types_pb2.Member:
         """Who greets. `voter` is not read."""
@@ -52,6 +56,10 @@ class Greeting(_message.Message):
     @_builtins.property
     def configured_voters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The gRPC addresses of all voters that it is configured with, its own included, sorted."""
+
+    @_builtins.property
+    def raft_end(self) -> Global___RaftEnd:
+        """How far it had come in the Raft cluster that it began with; absent when there was none."""
 
     def __init__(
         self,
@@ -64,14 +72,48 @@ class Greeting(_message.Message):
         proposed_cluster_id: _builtins.bytes = ...,
         paused: _builtins.bool = ...,
         version: _builtins.str = ...,
+        initial_leader: _builtins.str = ...,
+        raft_end: Global___RaftEnd | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["member", b"member"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["member", b"member", "raft_end", b"raft_end"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_name", b"cluster_name", "configured_voters", b"configured_voters", "genesis", b"genesis", "member", b"member", "paused", b"paused", "proposed_cluster_id", b"proposed_cluster_id", "quorum_rule", b"quorum_rule", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_name", b"cluster_name", "configured_voters", b"configured_voters", "genesis", b"genesis", "initial_leader", b"initial_leader", "member", b"member", "paused", b"paused", "proposed_cluster_id", b"proposed_cluster_id", "quorum_rule", b"quorum_rule", "raft_end", b"raft_end", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Greeting: _TypeAlias = Greeting  # noqa: Y015
+
+@_typing.final
+class RaftEnd(_message.Message):
+    """Where a Raft log ends, and the newest payload in it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERM_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    term: _builtins.int
+    """The term of its last entry."""
+    index: _builtins.int
+    """The index of its last entry."""
+    @_builtins.property
+    def head(self) -> _types_pb2.Head:
+        """The newest payload; absent when there never was one."""
+
+    def __init__(
+        self,
+        *,
+        term: _builtins.int = ...,
+        index: _builtins.int = ...,
+        head: _types_pb2.Head | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["head", b"head"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "index", b"index", "term", b"term"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RaftEnd: _TypeAlias = RaftEnd  # noqa: Y015
 
 @_typing.final
 class Sender(_message.Message):
@@ -751,8 +793,11 @@ class HandOverRequest(_message.Message):
     SENDER_FIELD_NUMBER: _builtins.int
     ORDER_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    FORCED_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
     """Why, for people."""
+    forced: _builtins.bool
+    """Whether an operator wants it although the target is not fit to lead."""
     @_builtins.property
     def sender(self) -> Global___Sender:
         """The leader."""
@@ -767,10 +812,11 @@ class HandOverRequest(_message.Message):
         sender: Global___Sender | None = ...,
         order: Global___HandOverOrder | None = ...,
         reason: _builtins.str = ...,
+        forced: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "sender", b"sender"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "reason", b"reason", "sender", b"sender"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forced", b"forced", "order", b"order", "reason", b"reason", "sender", b"sender"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

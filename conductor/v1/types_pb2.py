@@ -24,25 +24,27 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63onductor/v1/types.proto\x12\x0c\x63onductor.v1\"\x82\x01\n\x06Member\x12\x11\n\tserver_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\t\x12\x12\n\npublic_key\x18\x03 \x01(\x0c\x12\x14\n\x0cgrpc_address\x18\x04 \x01(\t\x12\x17\n\x0fgateway_address\x18\x05 \x01(\t\x12\r\n\x05voter\x18\x06 \x01(\x08\"Y\n\nMembership\x12%\n\x07members\x18\x01 \x03(\x0b\x32\x14.conductor.v1.Member\x12\x13\n\x0bquorum_rule\x18\x02 \x01(\r\x12\x0f\n\x07version\x18\x03 \x01(\x04\"8\n\x08Position\x12\r\n\x05index\x18\x01 \x01(\x04\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\"s\n\x05\x45ntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12%\n\x04kind\x18\x03 \x01(\x0e\x32\x17.conductor.v1.EntryKind\x12\x17\n\x0fprevious_digest\x18\x04 \x01(\x0c\x12\x0c\n\x04\x62ody\x18\x05 \x01(\x0c\"z\n\x0f\x41\x63knowledgement\x12\x11\n\tserver_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\r\n\x05index\x18\x04 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x05 \x01(\x0c\x12\x11\n\tsignature\x18\x06 \x01(\x0c\"\xb7\x01\n\x0b\x43\x65rtificate\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x17\n\x0fprevious_digest\x18\x03 \x01(\x0c\x12%\n\x04kind\x18\x04 \x01(\x0e\x32\x17.conductor.v1.EntryKind\x12\x11\n\tbody_hash\x18\x05 \x01(\x0c\x12\x37\n\x10\x61\x63knowledgements\x18\x06 \x03(\x0b\x32\x1d.conductor.v1.Acknowledgement*[\n\tEntryKind\x12\x1a\n\x16\x45NTRY_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45NTRY_KIND_PAYLOAD\x10\x01\x12\x1a\n\x16\x45NTRY_KIND_EPOCH_START\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63onductor/v1/types.proto\x12\x0c\x63onductor.v1\"\x82\x01\n\x06Member\x12\x11\n\tserver_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\t\x12\x12\n\npublic_key\x18\x03 \x01(\x0c\x12\x14\n\x0cgrpc_address\x18\x04 \x01(\t\x12\x17\n\x0fgateway_address\x18\x05 \x01(\t\x12\r\n\x05voter\x18\x06 \x01(\x08\"Y\n\nMembership\x12%\n\x07members\x18\x01 \x03(\x0b\x32\x14.conductor.v1.Member\x12\x13\n\x0bquorum_rule\x18\x02 \x01(\r\x12\x0f\n\x07version\x18\x03 \x01(\x04\"R\n\x04Head\x12\x0e\n\x06height\x18\x01 \x01(\x04\x12\x12\n\nblock_hash\x18\x02 \x01(\x0c\x12\x13\n\x0bparent_hash\x18\x03 \x01(\x0c\x12\x11\n\tbody_hash\x18\x04 \x01(\x0c\"8\n\x08Position\x12\r\n\x05index\x18\x01 \x01(\x04\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\"s\n\x05\x45ntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12%\n\x04kind\x18\x03 \x01(\x0e\x32\x17.conductor.v1.EntryKind\x12\x17\n\x0fprevious_digest\x18\x04 \x01(\x0c\x12\x0c\n\x04\x62ody\x18\x05 \x01(\x0c\"z\n\x0f\x41\x63knowledgement\x12\x11\n\tserver_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\r\n\x05index\x18\x04 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x05 \x01(\x0c\x12\x11\n\tsignature\x18\x06 \x01(\x0c\"\xb7\x01\n\x0b\x43\x65rtificate\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x17\n\x0fprevious_digest\x18\x03 \x01(\x0c\x12%\n\x04kind\x18\x04 \x01(\x0e\x32\x17.conductor.v1.EntryKind\x12\x11\n\tbody_hash\x18\x05 \x01(\x0c\x12\x37\n\x10\x61\x63knowledgements\x18\x06 \x03(\x0b\x32\x1d.conductor.v1.Acknowledgement*[\n\tEntryKind\x12\x1a\n\x16\x45NTRY_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45NTRY_KIND_PAYLOAD\x10\x01\x12\x1a\n\x16\x45NTRY_KIND_EPOCH_START\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'conductor.v1.types_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENTRYKIND']._serialized_start=751
-  _globals['_ENTRYKIND']._serialized_end=842
+  _globals['_ENTRYKIND']._serialized_start=835
+  _globals['_ENTRYKIND']._serialized_end=926
   _globals['_MEMBER']._serialized_start=43
   _globals['_MEMBER']._serialized_end=173
   _globals['_MEMBERSHIP']._serialized_start=175
   _globals['_MEMBERSHIP']._serialized_end=264
-  _globals['_POSITION']._serialized_start=266
-  _globals['_POSITION']._serialized_end=322
-  _globals['_ENTRY']._serialized_start=324
-  _globals['_ENTRY']._serialized_end=439
-  _globals['_ACKNOWLEDGEMENT']._serialized_start=441
-  _globals['_ACKNOWLEDGEMENT']._serialized_end=563
-  _globals['_CERTIFICATE']._serialized_start=566
-  _globals['_CERTIFICATE']._serialized_end=749
+  _globals['_HEAD']._serialized_start=266
+  _globals['_HEAD']._serialized_end=348
+  _globals['_POSITION']._serialized_start=350
+  _globals['_POSITION']._serialized_end=406
+  _globals['_ENTRY']._serialized_start=408
+  _globals['_ENTRY']._serialized_end=523
+  _globals['_ACKNOWLEDGEMENT']._serialized_start=525
+  _globals['_ACKNOWLEDGEMENT']._serialized_end=647
+  _globals['_CERTIFICATE']._serialized_start=650
+  _globals['_CERTIFICATE']._serialized_end=833
 # @@protoc_insertion_point(module_scope)

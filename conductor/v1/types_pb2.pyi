@@ -118,6 +118,40 @@ class Membership(_message.Message):
 Global___Membership: _TypeAlias = Membership  # noqa: Y015
 
 @_typing.final
+class Head(_message.Message):
+    """The block that a cluster goes on from when it takes the place of another: part of its genesis."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    BLOCK_HASH_FIELD_NUMBER: _builtins.int
+    PARENT_HASH_FIELD_NUMBER: _builtins.int
+    BODY_HASH_FIELD_NUMBER: _builtins.int
+    height: _builtins.int
+    """Its block number."""
+    block_hash: _builtins.bytes
+    """Its hash, 32 bytes."""
+    parent_hash: _builtins.bytes
+    """That of its parent, 32 bytes."""
+    body_hash: _builtins.bytes
+    """SHA-256 of the payload's SSZ bytes."""
+    def __init__(
+        self,
+        *,
+        height: _builtins.int = ...,
+        block_hash: _builtins.bytes = ...,
+        parent_hash: _builtins.bytes = ...,
+        body_hash: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_hash", b"block_hash", "body_hash", b"body_hash", "height", b"height", "parent_hash", b"parent_hash"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Head: _TypeAlias = Head  # noqa: Y015
+
+@_typing.final
 class Position(_message.Message):
     """A place in the log."""
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from conductor.core.certificate import Acknowledgement, Certificate
 from conductor.core.values import (
+    BlockReference,
     Digest,
     EntryKind,
     Epoch,
     Genesis,
+    Head,
     Height,
     Incarnation,
     Index,
@@ -26,10 +29,12 @@ from conductor.service import (
     CertificateView,
     CommitReceipt,
     HealthView,
+    LeadershipRecord,
     LeaderView,
     MemberView,
     StatusView,
     StoredPayload,
+    TransferReceipt,
 )
 
 EPOCH = Epoch(7)
@@ -49,7 +54,8 @@ def a_member(number: int, *, voter: bool = True) -> Member:
     )
 
 
-GENESIS = Genesis("test", 0, tuple(a_member(number) for number in (1, 2, 3)))
+HEAD = Head(BlockReference(Height(99), b"\x04" * 32, b"\x05" * 32), b"\x06" * 32)
+GENESIS = Genesis("test", 0, tuple(a_member(number) for number in (1, 2, 3)), head=HEAD)
 
 
 def an_acknowledgement(number: int = 2) -> Acknowledgement:
@@ -87,6 +93,7 @@ class FakeConductor:
         self.formed = True
         self.leader_view = LeaderView(
             is_leader=True,
+            is_overridden=False,
             epoch=EPOCH,
             leader_id="node-1",
             leader_address="10.0.0.1:8080",
@@ -106,6 +113,13 @@ class FakeConductor:
         )
         self.sequencer_healthy = True
         self.active = True
+        self.paused = False
+        self.stops = 0
+        self.transfers: list[tuple[ServerId | None, bool]] = []
+        self.records: tuple[LeadershipRecord, ...] = (
+            LeadershipRecord("node-2", Epoch(6), "is the first fit voter, and nobody leads", 1_000),
+            LeadershipRecord("node-1", EPOCH, "transfer: an operator asked", 2_000),
+        )
         self.payloads: dict[int, bytes] = {}
         self.committed: list[bytes] = []
         self.acknowledged: list[Acknowledgement] = []
@@ -154,6 +168,8 @@ class FakeConductor:
             base_index=Index(11),
             quorum=2,
             members=tuple(_member_view(number) for number in (1, 2, 3)),
+            paused=self.paused,
+            leader_overridden=self.leader_view.is_overridden,
         )
 
     def genesis(self) -> Genesis:
@@ -182,13 +198,55 @@ class FakeConductor:
 
     def certificate(self) -> CertificateView:
         self._fail()
-        return CertificateView(a_certificate(), GENESIS.cluster_id, GENESIS.membership)
+        return CertificateView(a_certificate(), GENESIS.cluster_id, GENESIS.membership, HEAD)
 
     def is_sequencer_healthy(self) -> bool:
         return self.sequencer_healthy
 
     def is_active(self) -> bool:
         return self.active
+
+    def is_paused(self) -> bool:
+        return self.paused
+
+    def is_stopped(self) -> bool:
+        return self.stops > 0
+
+    def is_leader_overridden(self) -> bool:
+        return self.leader_view.is_overridden
+
+    async def pause(self) -> bool:
+        self._fail()
+        was_paused, self.paused = self.paused, True
+        return was_paused
+
+    async def resume(self) -> bool:
+        self._fail()
+        was_paused, self.paused = self.paused, False
+        return was_paused
+
+    async def stop(self) -> None:
+        self._fail()
+        self.stops += 1
+
+    async def override_leader(self, overridden: bool) -> bool:
+        self._fail()
+        was_overridden = self.leader_view.is_overridden
+        self.leader_view = replace(self.leader_view, is_overridden=overridden)
+        return was_overridden
+
+    async def transfer(self, target: ServerId | None, *, force: bool = False) -> TransferReceipt:
+        self._fail()
+        self.transfers.append((target, force))
+        return TransferReceipt("node-1", target or "node-2", Epoch(EPOCH + 1))
+
+    def history(self) -> tuple[LeadershipRecord, ...]:
+        return self.records
+
+    async def watch_epochs(self) -> AsyncIterator[LeadershipRecord]:
+        self._fail()
+        for record in self.records:
+            yield record
 
     def _fail(self) -> None:
         if self.error is not None:

@@ -253,6 +253,9 @@ def test_certificate_comes_with_what_is_needed_to_check_it(
         ),
         cluster_id=GENESIS.cluster_id,
         membership=types_pb2.Membership(members=[a_wire_member(n) for n in (1, 2, 3)]),
+        head=types_pb2.Head(
+            height=99, block_hash=b"\x04" * 32, parent_hash=b"\x05" * 32, body_hash=b"\x06" * 32
+        ),
     )
 
 

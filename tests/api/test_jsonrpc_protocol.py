@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import GatewayClient
+from tests.api.conftest import JSON_HEADERS, GatewayClient
 from tests.api.fakes import FakeConductor
 from tests.payload.builders import a_document, as_bytes
 
@@ -56,6 +56,7 @@ async def test_unknown_members_are_ignored(gateway: GatewayClient) -> None:
         ({"params": {}}, an_error(-32602, "non-array args", 1)),
         ({"params": "a"}, an_error(-32602, "non-array args", 1)),
         ({"params": [1]}, an_error(-32602, "too many arguments, want at most 0", 1)),
+        ({"params": [None]}, an_error(-32602, "too many arguments, want at most 0", 1)),
         ({"params": [1] * 1000}, an_error(-32602, "too many arguments, want at most 0", 1)),
         (
             {"method": "conductor_nothing"},
@@ -208,6 +209,39 @@ async def test_other_content_types_are_415(gateway: GatewayClient, content_type:
     reply = await gateway.post("/", LEADER, headers={"Content-Type": content_type})
     assert reply.status == 415
     assert reply.text == "invalid content type, only application/json is supported\n"
+
+
+async def test_absent_content_type_is_415(gateway: GatewayClient) -> None:
+    reply = await gateway.request(
+        "POST", "/", data=as_bytes(LEADER), skip_auto_headers=["Content-Type"]
+    )
+    assert reply.status == 415
+
+
+@pytest.mark.parametrize("method", ["PATCH", "REPORT"])
+async def test_other_verbs_are_read_as_posts(gateway: GatewayClient, method: str) -> None:
+    reply = await gateway.request(method, "/", data=as_bytes(LEADER), headers=JSON_HEADERS)
+    assert (reply.status, reply.document) == (200, ANSWER)
+
+
+async def test_options_needs_no_content_type_and_no_body(gateway: GatewayClient) -> None:
+    reply = await gateway.request("OPTIONS", "/")
+    assert (reply.status, reply.body) == (200, b"")
+    assert not [name for name in reply.headers if name.lower().startswith("access-control")]
+
+
+async def test_head_is_415(gateway: GatewayClient) -> None:
+    assert (await gateway.request("HEAD", "/")).status == 415
+
+
+async def test_get_with_a_body_is_read_as_a_post(gateway: GatewayClient) -> None:
+    reply = await gateway.request("GET", "/", data=as_bytes(LEADER), headers=JSON_HEADERS)
+    assert (reply.status, reply.document) == (200, ANSWER)
+
+
+@pytest.mark.parametrize("path", ["/rpc", "/conductor_leader", "//"])
+async def test_requests_are_taken_at_the_root_alone(gateway: GatewayClient, path: str) -> None:
+    assert (await gateway.post(path, LEADER)).status == 404
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])

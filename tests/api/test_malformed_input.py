@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from conductor.api.acknowledgements import acknowledgement_from_json
 from conductor.api.calls import LastingCalls
 from conductor.api.jsonrpc import JsonRpc
-from conductor.api.jsonrpc_methods import METHODS, Services
+from conductor.api.jsonrpc_method import Services
+from conductor.api.jsonrpc_methods import METHODS
 from conductor.errors import InvalidArgument
 from tests.api.fakes import FakeConductor
 from tests.payload.builders import a_document, as_bytes

@@ -57,14 +57,56 @@ async def test_health_of_a_node_that_does_not_serve_is_503_with_the_same_fields(
     assert reply.document == serving | {"healthy": False, "reasons": ["it is paused"]}
 
 
-async def test_leader_is_told_by_every_node(
-    gateway: GatewayClient, conductor: FakeConductor
+@pytest.mark.parametrize("path", ["/healthz", "/healthz/"])
+async def test_process_that_answers_is_alive_whatever_else_it_is_not(
+    gateway: GatewayClient, conductor: FakeConductor, path: str
 ) -> None:
-    conductor.leader_view = replace(conductor.leader_view, is_leader=False, leader_id="node-2")
+    conductor.health_view = replace(conductor.health_view, serving=False, leader_id="")
+    reply = await gateway.get(path)
+    assert (reply.status, reply.document) == (200, {"version": VERSION})
+
+
+@pytest.mark.parametrize(
+    ("leader_id", "serving", "paused", "obstacles"),
+    [
+        ("node-1", True, False, []),
+        ("node-2", True, False, []),
+        ("node-2", False, True, []),
+        ("node-2", False, False, ["why"]),
+        ("", True, False, ["no leader is known", "why"]),
+        ("", False, False, ["no leader is known", "why"]),
+        ("", False, True, ["no leader is known", "why"]),
+    ],
+)
+async def test_node_is_ready_that_knows_a_leader_and_is_fit_or_paused(
+    gateway: GatewayClient,
+    conductor: FakeConductor,
+    leader_id: str,
+    serving: bool,
+    paused: bool,
+    obstacles: list[str],
+) -> None:
+    conductor.paused = paused
+    conductor.health_view = replace(
+        conductor.health_view, leader_id=leader_id, serving=serving, reasons=("why",)
+    )
+    reply = await gateway.get("/readyz")
+    assert reply.status == (503 if obstacles else 200)
+    assert reply.document == {"ready": not obstacles, "reasons": obstacles, "version": VERSION}
+
+
+@pytest.mark.parametrize("overridden", [True, False])
+async def test_leader_is_told_by_every_node_and_truly(
+    gateway: GatewayClient, conductor: FakeConductor, overridden: bool
+) -> None:
+    conductor.leader_view = replace(
+        conductor.leader_view, is_leader=False, leader_id="node-2", is_overridden=overridden
+    )
     reply = await gateway.get("/leader")
     assert reply.status == 200
     assert reply.document == {
         "is_leader": False,
+        "is_overridden": overridden,
         "epoch": EPOCH,
         "next_height": 1001,
         "leader_id": "node-2",

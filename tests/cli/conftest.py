@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import pytest
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from conductor.cli.main import program
 from conductor.config import Config
+from tests.cli.servers import FakeCluster, Servers, servers_in_a_thread
 
 OpConductor = Callable[..., Result]
 """Runs `op-conductor` with these arguments: one string as in a shell, or several."""
@@ -49,3 +51,29 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     vars(app)["run_node"] = run_node
     monkeypatch.setitem(sys.modules, "conductor.app", app)
     return configs
+
+
+@pytest.fixture
+def servers() -> Iterator[Servers]:
+    with servers_in_a_thread() as servers:
+        yield servers
+
+
+@pytest.fixture
+def cluster(servers: Servers) -> FakeCluster:
+    return FakeCluster(servers)
+
+
+@pytest.fixture
+def closed_port() -> Iterator[str]:
+    """An address where nothing listens, and nothing will while the test runs."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{bound.getsockname()[1]}"
+
+
+@pytest.fixture
+def silent_port() -> Iterator[str]:
+    """An address where connections are taken and nothing is ever answered."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        yield f"127.0.0.1:{silent.getsockname()[1]}"

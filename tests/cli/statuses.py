@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conductor.cli.status_report import Answer
+from conductor.cli.answers import Answer
 from conductor.config import Address
 from conductor.errors import PeerUnreachable
 from conductor.v1.conductor_pb2 import GetStatusResponse, MemberStatus
@@ -57,12 +57,18 @@ def status(
     members: list[MemberStatus] | None = None,
     reasons: tuple[str, ...] = (),
     quorum_safe: bool = True,
+    serving: bool = True,
+    paused: bool = False,
+    overridden: bool = False,
+    version: str = "0.1.0",
+    cluster: int = 3,
+    quorum: int = 2,
 ) -> GetStatusResponse:
     """What that server answers."""
     is_leader = server_id == leader_id
     return GetStatusResponse(
         cluster_name="chain-7",
-        cluster_id=b"\x03" * 32,
+        cluster_id=bytes([cluster]) * 32,
         server_id=server_id,
         incarnation="0f" * 16,
         role="leader" if is_leader else "follower",
@@ -73,12 +79,14 @@ def status(
         certified=position(11),
         certified_height=110,
         base_index=2,
-        serving=True,
+        serving=serving,
         reasons=reasons,
         quorum_safe=quorum_safe,
-        quorum=2,
+        quorum=quorum,
         members=healthy_members() if members is None else members,
-        version="0.1.0",
+        version=version,
+        paused=paused,
+        leader_overridden=overridden,
     )
 
 
@@ -94,11 +102,11 @@ def forming() -> GetStatusResponse:
     )
 
 
-def answer(outcome: GetStatusResponse) -> Answer:
+def answer(outcome: GetStatusResponse) -> Answer[GetStatusResponse]:
     """It came from the server that it speaks of."""
     return Answer(Address(outcome.server_id, 18080), outcome)
 
 
-def silence(host: str = "c") -> Answer:
+def silence(host: str = "c") -> Answer[GetStatusResponse]:
     """No answer from that host."""
     return Answer(Address(host, 18080), PeerUnreachable(f"{host}:18080 does not answer"))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conductor.cli.addresses import parse_address, parse_addresses, parse_peer, parse_peers
-from conductor.config import Address, PeerAddress
+from conductor.cli.addresses import parse_addresses, parse_peer, parse_peers
+from conductor.config import Address, PeerAddress, parse_address
 from conductor.errors import ConfigError
 
 

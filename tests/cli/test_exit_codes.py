@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from conductor import errors
-from conductor.cli.exit_codes import ExitCode, exit_code_of
+from conductor.exit_codes import ExitCode, exit_code_of
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from conductor import __version__, errors
+from conductor.cli.main import COMMANDS
 from conductor.config import Config
 from tests.cli.conftest import OpConductor
 
@@ -21,7 +22,7 @@ def test_help_shows_commands_and_examples(op_conductor: OpConductor, flag: str) 
     result = op_conductor(flag)
 
     assert result.exit_code == 0
-    for word in ("run", "status", "keygen", "op-conductor --identity 1", "Exit codes"):
+    for word in (*COMMANDS, "op-conductor --identity 1", "Exit codes"):
         assert word in result.stdout
 
 
@@ -93,7 +94,8 @@ def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys\n"
         "from conductor.cli.main import program\n"
-        "for command in ([], ['run'], ['status'], ['keygen']):\n"
+        "from conductor.cli.main import COMMANDS\n"
+        "for command in ([], *([name] for name in COMMANDS)):\n"
         "    program.main([*command, '--help'], standalone_mode=False)\n"
         "heavy = {'aiohttp', 'cryptography', 'google', 'grpc', 'rich', 'structlog'}\n"
         "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)\n"
@@ -104,6 +106,28 @@ def test_help_loads_nothing_heavy() -> None:
     )
 
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("command", ["status", *list(COMMANDS)[2:9]])
+def test_help_of_a_client_teaches_by_examples(op_conductor: OpConductor, command: str) -> None:
+    result = op_conductor(f"{command} --help")
+
+    assert result.exit_code == 0
+    text = " ".join(result.stdout.split())
+    assert f"op-conductor {command}" in text.partition("Examples:")[2]
+    assert "[OP_CONDUCTOR_SERVER; default: 127.0.0.1:18080]" in text
+    assert "Exits with 0" in text
+
+
+def test_error_of_a_server_cannot_steer_the_terminal(
+    op_conductor: OpConductor, started: list[Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_node(config: Config) -> int:
+        raise errors.PeerError("it says \x1b]0;owned\x07")
+
+    monkeypatch.setattr(sys.modules["conductor.app"], "run_node", run_node)
+
+    assert op_conductor("run").stderr == "error: it says \\x1b]0;owned\\x07\n"
 
 
 def test_package_runs_as_a_program() -> None:

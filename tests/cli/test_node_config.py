@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conductor.cli.addresses import parse_address, parse_peers
-from conductor.cli.node_config import NodeSettings, directory_name, node_config, other_voters
-from conductor.config import Address, Config, PeerAddress
+from conductor.cli.addresses import parse_peers
+from conductor.cli.node_config import NodeSettings, directory_name, node_config
+from conductor.config import Address, Config, PeerAddress, other_voters, parse_address
 from conductor.errors import ConfigError
 
 SETTINGS = NodeSettings(
@@ -22,6 +22,7 @@ SETTINGS = NodeSettings(
     identity=None,
     identity_key=None,
     data_dir=None,
+    raft_state_dir=None,
     paused=False,
     peers=(),
     cluster_name="op-conductor",
@@ -136,6 +137,48 @@ def test_contradicting_voters_are_refused(peers: str, expected: str) -> None:
         other_voters(list(parse_peers(peers)), THIS)
 
     assert expected in str(caught.value)
+
+
+def test_server_is_called_like_the_folder_of_its_raft_state(tmp_path: Path) -> None:
+    """Whether it is there or not: a store that was made from it does not need it any more."""
+    (tmp_path / "link").symlink_to(tmp_path / "seq-1")
+    for directory in (tmp_path / "seq-1", tmp_path / "link", tmp_path / "other" / ".." / "seq-1"):
+        given = dataclasses.replace(SETTINGS, raft_state_dir=directory)
+
+        made = node_config(given, host_name="")
+
+        assert made.server_id == "seq-1"
+        assert made.data_dir == Path("op-conductor-data", "seq-1")
+        assert made.raft_state_dir == directory
+
+
+def test_server_id_comes_before_the_folder_of_a_raft_state() -> None:
+    given = dataclasses.replace(SETTINGS, raft_state_dir=Path("/state"), server_id="seq-1")
+
+    assert node_config(given, host_name="").server_id == "seq-1"
+
+
+@pytest.mark.parametrize("directory", ["/", "/two words"])
+def test_folder_that_cannot_name_a_server_is_refused(directory: str) -> None:
+    given = dataclasses.replace(SETTINGS, raft_state_dir=Path(directory))
+
+    with pytest.raises(ConfigError, match=r"--raft-state-dir /.*--server-id"):
+        node_config(given, host_name="")
+
+
+def test_peers_beside_a_raft_state_are_judged_when_that_is_read() -> None:
+    """Which of them is this server, and how many voters there are, is known only then."""
+    peers = parse_peers("this=host:1,other=host:2,other=host:2")
+    given = dataclasses.replace(
+        SETTINGS, raft_state_dir=Path("/state/this"), peers=(peers,), quorum_threshold=9
+    )
+
+    assert node_config(given, host_name="").peers == peers
+
+
+def test_default_grpc_port_is_told_from_a_given_one() -> None:
+    assert config("127.0.0.1:8080").grpc_bind_is_default
+    assert not config("127.0.0.1:8080", grpc="127.0.0.1:18080").grpc_bind_is_default
 
 
 def test_quorum_threshold_counts_this_server() -> None:

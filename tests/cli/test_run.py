@@ -106,6 +106,7 @@ def test_every_option_can_be_set_everywhere(
         "server_id": "seq-1",
         "identity_key": "key.pem",
         "data_dir": "data",
+        "raft_state_dir": "state/seq-1",
         "paused": True,
         "peers": ["http://seq-2:8080", "c=seq-3:9"],
         "cluster_name": "chain-7",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +11,7 @@ import pytest
 
 from conductor.v1.conductor_pb2 import GetStatusRequest, GetStatusResponse
 from tests.cli.conftest import OpConductor
+from tests.cli.servers import FakeCluster
 from tests.cli.statuses import forming, healthy_members, member, status
 
 Serve = Callable[[GetStatusResponse | grpc.StatusCode], str]
@@ -49,14 +49,6 @@ def serve() -> Iterator[Serve]:
         server.stop(grace=None).wait()
 
 
-@pytest.fixture
-def closed_port() -> Iterator[str]:
-    """An address where nothing listens, and nothing will while the test runs."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield f"127.0.0.1:{bound.getsockname()[1]}"
-
-
 def test_healthy_cluster_is_shown_in_plain_words(op_conductor: OpConductor, serve: Serve) -> None:
     result = op_conductor("status", "--server", serve(status()))
 
@@ -83,7 +75,7 @@ def test_sick_voter_makes_the_cluster_degraded(op_conductor: OpConductor, serve:
     assert result.exit_code == 3
     lines = [line.split() for line in result.stdout.splitlines()]
     assert ["c", "unknown", "no", "no", "unknown", "c:18080", "c:8080"] in lines
-    assert "follower (nonvoter)" in result.stdout
+    assert ["d", "follower", "yes", "yes", "unknown", "d:18080", "d:8080", "nonvoter"] in lines
     assert "degraded" in result.stdout
     assert "- voter c is unreachable from a" in result.stdout
 
@@ -105,13 +97,11 @@ def test_server_that_does_not_answer_is_named(op_conductor: OpConductor, closed_
     assert "is this its gRPC port" in result.stdout
 
 
-def test_server_that_never_answers_is_given_up(op_conductor: OpConductor) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        address = f"127.0.0.1:{silent.getsockname()[1]}"
-        result = op_conductor("status", "--server", address, "--timeout-ms", "50")
+def test_server_that_never_answers_is_given_up(op_conductor: OpConductor, silent_port: str) -> None:
+    result = op_conductor("status", "--server", silent_port, "--timeout-ms", "50")
 
     assert result.exit_code == 6
-    assert f"{address} does not answer" in result.stdout
+    assert f"{silent_port} does not answer" in result.stdout
 
 
 def test_server_of_another_kind_is_named(op_conductor: OpConductor, serve: Serve) -> None:
@@ -147,6 +137,34 @@ def test_json_is_printed_even_when_nobody_answers(
     assert shown["state"] == "unreachable"
     (answer,) = shown["servers"]
     assert answer["error"]["code"] == "peer_unreachable"
+
+
+def test_all_members_are_asked_on_demand(op_conductor: OpConductor, cluster: FakeCluster) -> None:
+    cluster.members["node-3"].paused = True
+    server = cluster.addresses["node-2"]
+
+    one = op_conductor("status", "--server", server)
+    everybody = op_conductor("status", "--all", "--server", server)
+
+    assert one.exit_code == everybody.exit_code == 3
+    assert "node-3 is not serving: ask it why" in one.stdout
+    assert (
+        f"node-3 is paused: op-conductor resume --server {cluster.addresses['node-3']}"
+        in everybody.stdout
+    )
+    (row,) = (line.split() for line in everybody.stdout.splitlines() if "node-3  " in line)
+    assert row[-1] == "paused"
+
+
+def test_member_with_a_nonsensical_address_is_passed_over(
+    op_conductor: OpConductor, cluster: FakeCluster
+) -> None:
+    server = cluster.addresses["node-1"]
+    cluster.addresses["node-2"] = "\x1b[2J"
+
+    result = op_conductor("status", "--all", "-o", "json", "--server", server)
+
+    assert len(json.loads(result.stdout)["servers"]) == 2
 
 
 def test_terminal_is_not_steered_by_servers(

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
+from conductor.cli.status_json import report_as_json
 from conductor.cli.status_report import (
-    Answer,
     State,
+    StatusAnswer,
     make_report,
     missing_entries,
-    report_as_json,
 )
 from conductor.v1.conductor_pb2 import GetStatusResponse, MemberStatus
 from conductor.v1.types_pb2 import Member, Position
@@ -40,6 +40,10 @@ from tests.cli.statuses import (
         ([answer(status()), silence()], State.DEGRADED, 3),
         ([answer(status("a", epoch=3)), answer(status("b", leader_id="b", epoch=4))],
          State.DEGRADED, 3),
+        ([answer(status("b", paused=True))], State.DEGRADED, 3),
+        ([answer(status("b", overridden=True))], State.DEGRADED, 3),
+        ([answer(status("a")), answer(status("b", cluster=9))], State.DEGRADED, 3),
+        ([answer(status("a")), answer(status("b", version="0.2.0"))], State.HEALTHY, 0),
         ([answer(status("b", leader_id=""))], State.NO_LEADER, 4),
         ([answer(status("b", leader_id="")), silence()], State.NO_LEADER, 4),
         ([answer(forming())], State.NO_LEADER, 4),
@@ -47,7 +51,7 @@ from tests.cli.statuses import (
         ([silence("a"), silence("b")], State.UNREACHABLE, 6),
     ],
 )  # fmt: skip
-def test_answers_make_a_verdict(answers: list[Answer], state: State, exit_code: int) -> None:
+def test_answers_make_a_verdict(answers: list[StatusAnswer], state: State, exit_code: int) -> None:
     report = make_report(answers)
 
     assert (report.state, report.exit_code) == (state, exit_code)
@@ -67,16 +71,69 @@ def test_leader_is_believed_before_a_follower_and_a_later_epoch_before_an_earlie
         ([answer(status(members=[member("b", serving=False)]))], "voter b is not serving"),
         ([answer(status()), silence()], "c:18080 does not answer"),
         ([answer(status("b", leader_id=""))], "no leader: one needs 2 voters"),
+        ([answer(status("b", leader_id="", quorum=0))], "no leader: the cluster has not formed"),
         ([answer(forming())], "a says: waiting for b:18080"),
         ([answer(status(quorum_safe=False))], "the quorum of 2 is not split-brain-safe"),
         (
             [answer(status()), answer(status("b", leader_id="b", epoch=4))],
             "a (epoch 3), b (epoch 4)",
         ),
+        (
+            [answer(status()), answer(status("b", cluster=9))],
+            "a (a:18080) and b (b:18080) belong to different clusters",
+        ),
+        (
+            [answer(status()), answer(status("b", version="0.2.0"))],
+            "an upgrade is not finished: a 0.1.0, b 0.2.0",
+        ),
     ],
 )
-def test_problem_is_named(answers: list[Answer], expected: str) -> None:
+def test_problem_is_named(answers: list[StatusAnswer], expected: str) -> None:
     assert any(expected in problem for problem in make_report(answers).problems)
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        (
+            [answer(status("b", paused=True))],
+            "b is paused: op-conductor resume --server b:18080",
+        ),
+        (
+            [answer(status("b", overridden=True))],
+            (
+                "b says that it leads whatever the cluster says: "
+                "op-conductor override-leader off --server b:18080"
+            ),
+        ),
+        (
+            [answer(status(members=[member("a"), member("b", serving=False)]))],
+            "voter b is not serving: ask it why: op-conductor status --server b:18080",
+        ),
+    ],
+)
+def test_problem_comes_with_the_command_that_mends_it(
+    answers: list[StatusAnswer], expected: str
+) -> None:
+    assert make_report(answers).problems == (expected,)
+
+
+def test_sick_voter_that_was_asked_is_quoted_once() -> None:
+    members = [member("a"), member("b", serving=False)]
+    sick = status("b", serving=False, reasons=("the disk is slow", "so is the loop"))
+
+    report = make_report([answer(status(members=members)), answer(sick)])
+
+    assert report.problems == ("voter b is not serving: the disk is slow; so is the loop",)
+
+
+def test_paused_voter_is_one_problem() -> None:
+    members = [member("a"), member("b", serving=False)]
+    paused = status("b", serving=False, paused=True, reasons=("an operator has paused this node",))
+
+    report = make_report([answer(status(members=members)), answer(paused)])
+
+    assert report.problems == ("b is paused: op-conductor resume --server b:18080",)
 
 
 def test_lag_counts_certified_entries_that_a_member_lacks() -> None:

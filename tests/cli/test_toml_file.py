@@ -34,6 +34,7 @@ from tests.cli.conftest import OpConductor
         ("identity = 1\nidentity = 2", "is not TOML"),
         ("identity =", "is not TOML"),
         ("x = " + "[" * 5000, "is not TOML"),
+        ("identity = " + "9" * 5000, "is not TOML"),
         ("#" * 2**20 + "\n", "is no configuration: it has more than 1048576 bytes"),
     ],
 )

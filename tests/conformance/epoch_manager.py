@@ -52,6 +52,7 @@ def observation(source: Random, now_ms: int) -> Observation:
         voters=voters,
         leader=leader if maybe() else None,
         quorum=source.randint(1, len(NAMES)),
+        initial_leader=ServerId(source.choice(NAMES)) if maybe() else None,
     )
 
 

@@ -21,11 +21,17 @@ from conductor.core.effects import (
     Truncate,
     Write,
 )
+from conductor.core.founding import Founding
 from conductor.core.values import Base, Digest, Entry, Epoch, Index, Position, Promise
 from conductor.errors import InvariantViolation, NotFound, StoreMismatch
 from conductor.ports import Store, StoredState
 from tests.store.builders import (
+    END,
+    FOUNDING,
     GENESIS,
+    HEAD,
+    HEAD_BODY,
+    INHERITED,
     START,
     Chain,
     a_certificate,
@@ -44,8 +50,11 @@ from tests.store.builders import (
 class Disk(Protocol):
     """What survives a restart of the node."""
 
-    def boot(self) -> Store:
-        """The store of server `a` after a clean stop of the one before, if there was any."""
+    def boot(self, founding: Founding | None = None, head: bytes = b"") -> Store:
+        """The store of server `a` after a clean stop of the one before, if there was any.
+
+        `founding`, and the payload `head`: what it begins with, if it is made now.
+        """
         ...
 
 
@@ -82,6 +91,63 @@ class StoreConformance:
             state.server_id, state.incarnation, None, Promise(Epoch(0), None), None, (), None, None
         )
         assert disk.boot().load() == state
+
+    def test_founding_is_kept_and_its_epoch_promised_to_nobody(self, disk: Disk) -> None:
+        state = disk.boot(FOUNDING).load()
+
+        assert state.founding == FOUNDING
+        assert state.promise == Promise(FOUNDING.first_promise, None)
+        assert disk.boot().load() == state
+
+    def test_founding_stays_through_genesis_and_promises(self, disk: Disk) -> None:
+        store = disk.boot(FOUNDING)
+        form(store, epoch=6)
+        apply(store, promise(7, "b"))
+
+        state = disk.boot().load()
+
+        assert state.founding == FOUNDING
+        assert state.genesis == GENESIS
+        assert state.promise == Promise(Epoch(7), a_key("b"))
+
+    def test_store_that_was_made_before_begins_with_nothing_else(self, disk: Disk) -> None:
+        before = disk.boot().load()
+
+        assert disk.boot(FOUNDING).load() == before
+        assert before.founding is None
+
+    @pytest.mark.parametrize("founding", [None, FOUNDING, replace(INHERITED, raft_end=END)])
+    def test_store_that_began_without_a_payload_has_none(
+        self, disk: Disk, founding: Founding | None
+    ) -> None:
+        store = disk.boot(founding)
+
+        assert store.load().founding == founding
+        with pytest.raises(NotFound, match="did not begin with a payload"):
+            store.read_head()
+
+    def test_payload_that_it_began_with_stays_through_genesis_and_entries(
+        self, disk: Disk, chain: Chain
+    ) -> None:
+        store = disk.boot(INHERITED, HEAD_BODY)
+        form(store, epoch=6)
+        entry = chain.payload(epoch=6)
+        apply(store, AppendEntries((entry,)), bodies=chain.bodies)
+
+        store = disk.boot()
+
+        assert store.load().founding == INHERITED
+        assert store.read_head() == HEAD_BODY
+        assert store.read_body(entry.index) == chain.bodies[entry.body_hash]
+
+    def test_genesis_with_a_head_comes_back(self, disk: Disk) -> None:
+        genesis = replace(GENESIS, head=HEAD)
+        store = disk.boot(INHERITED, HEAD_BODY)
+        store.load()
+
+        store.set_genesis(genesis)
+
+        assert disk.boot().load().genesis == genesis
 
     def test_genesis_brings_the_base_of_its_log(self, disk: Disk) -> None:
         store = disk.boot()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 
-from conductor.core.forming import Forming
+from conductor.core.forming import Formed, Forming, Waiting
+from conductor.core.founding import RaftEnd
 from conductor.core.greeting import Greeting
 from conductor.core.pinning import OwnFacts
 from conductor.core.quorum import MAJORITY
-from conductor.core.values import Incarnation, Member, ServerId
+from conductor.core.values import Genesis, Incarnation, Member, ServerId
 
 ADDRESSES = ("host-a:18080", "host-b:18080", "host-c:18080")
 
@@ -32,9 +33,12 @@ def facts(
     voters: tuple[str, ...] = ADDRESSES,
     rule: int = MAJORITY,
     cluster_name: str = "test",
+    initial_leader: str | None = None,
+    raft_end: RaftEnd | None = None,
 ) -> OwnFacts:
     """What that member knows of itself."""
-    return OwnFacts(cluster_name, member, voters, rule, "0.0.0")
+    named = ServerId(initial_leader) if initial_leader is not None else None
+    return OwnFacts(cluster_name, member, voters, rule, "0.0.0", named, raft_end)
 
 
 def exchange(*nodes: Forming, rounds: int = 3) -> None:
@@ -52,3 +56,19 @@ def exchange(*nodes: Forming, rounds: int = 3) -> None:
 def greeting_of(node: Forming, **changes: object) -> Greeting:
     """What the node says now, with some of it changed."""
     return dataclasses.replace(node.greeting(paused=False), **changes)  # type: ignore[arg-type]
+
+
+def genesis_of(node: Forming) -> Genesis:
+    """The genesis that the node stores now."""
+    verdict = node.verdict()
+    assert isinstance(verdict, Formed), verdict
+    node.stored()
+    return verdict.genesis
+
+
+def reasons_of(node: Forming) -> str:
+    """Why the node waits."""
+    verdict = node.verdict()
+    assert isinstance(verdict, Waiting), verdict
+    assert verdict.reasons
+    return "\n".join(verdict.reasons)

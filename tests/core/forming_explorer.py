@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from conductor.core.forming import Formed, Forming
+from conductor.core.founding import RaftEnd
 from conductor.core.greeting import Greeting
 from conductor.core.pinning import OwnFacts
-from conductor.core.values import Genesis
+from conductor.core.values import Genesis, Head
+from tests.core.builders import a_block
 from tests.core.forming_builders import ADDRESSES, a_member, facts
 
 T = TypeVar("T")
@@ -76,13 +78,28 @@ class Rules:
     binds: bool = True
     """Whether a node that has decided goes on proposing what it decided."""
     form_with_quorum: bool = False
+    names_initial_leader: bool = False
+    """Whether the first node names itself, in its first life only."""
+    inherits: bool = False
+    """Whether all begin with Raft states, and the first, in its first life only, with the best."""
     delays: bool = False
     """Whether an answer may be on its way while others go on."""
 
 
 @functools.cache
-def _facts(place: int, incarnation: int) -> OwnFacts:
-    return facts(a_member("abc"[place], incarnation))
+def _facts(place: int, incarnation: int, *, names_itself: bool, inherits: bool) -> OwnFacts:
+    member = a_member("abc"[place], incarnation)
+    has_state = inherits and (place > 0 or incarnation == 0)
+    raft_end = _raft_end(101 if place == 0 else 100) if has_state else None
+    return facts(
+        member, initial_leader=member.server_id if names_itself else None, raft_end=raft_end
+    )
+
+
+def _raft_end(height: int) -> RaftEnd:
+    """Of a log that ends with the block of that height."""
+    block = a_block(height)
+    return RaftEnd(3, height, Head(block, block.block_hash))
 
 
 class Explorer:
@@ -163,7 +180,11 @@ class Explorer:
         return self._rules.decision(self._forming(place, node))
 
     def _forming(self, place: int, node: NodeState) -> Forming:
-        own, by_word = _facts(place, node.incarnation), self._rules.form_with_quorum
+        names_itself = self._rules.names_initial_leader and place == node.incarnation == 0
+        own = _facts(
+            place, node.incarnation, names_itself=names_itself, inherits=self._rules.inherits
+        )
+        by_word = self._rules.form_with_quorum
         forming = Forming(own, form_with_quorum=by_word, genesis=node.stored)
         for asked, address in enumerate(ADDRESSES):
             if node.ever_heard[asked]:

@@ -9,11 +9,12 @@ import pytest
 
 from conductor.core.commit_rule import Accepted, Duplicate, judge
 from conductor.core.log import Log
-from conductor.core.values import BlockReference
+from conductor.core.values import BlockReference, Head
 from conductor.errors import Conflict
 from tests.core.builders import (
     a_base,
     a_block,
+    a_certificate,
     a_chain,
     a_log,
     a_payload,
@@ -207,3 +208,108 @@ def test_a_fenced_reorg_says_what_it_waits_for() -> None:
 def test_the_other_contents_are_named() -> None:
     with pytest.raises(Conflict, match=f"0x{a_block(5).block_hash.hex()} is in the log with other"):
         judge("any", five_blocks(), a_block(5), bytes(32), continuity_proven=True)
+
+
+# A cluster that goes on from a block of another
+
+
+HEAD = Head(a_block(100), sha256(f"body of {a_block(100).block_hash.hex()}"))
+
+
+def heir(*blocks: BlockReference, certified: int = 0) -> Log:
+    """The log of a cluster that goes on from block 100; it has these payloads."""
+    entries = [an_epoch_start(beginning())]
+    for block in blocks:
+        entries.append(a_payload(entries[-1].position, 1, block))
+    certificates = [a_certificate(entry) for entry in entries if entry.index == certified]
+    return Log.restored(a_base(), entries, certificates[0] if certificates else None, HEAD)
+
+
+@pytest.mark.parametrize(
+    ("block", "safe", "free"),
+    [
+        pytest.param(a_block(100), CHILD, CHILD, id="the block itself"),
+        pytest.param(a_block(101), CHILD, CHILD, id="its child"),
+        pytest.param(a_block(101, "x", ""), CHILD, CHILD, id="another child of it"),
+        pytest.param(a_block(100, "x", ""), REFUSED, SIBLING, id="its sibling"),
+        pytest.param(a_block(101, "x"), REFUSED, SIBLING, id="next height, other parent"),
+        pytest.param(a_block(102), REFUSED, SIBLING, id="one is missing"),
+        pytest.param(a_block(99), REFUSED, SIBLING, id="its parent"),
+        pytest.param(a_block(1), REFUSED, SIBLING, id="from the beginning"),
+        pytest.param(
+            BlockReference(a_block(107).height, a_block(101).block_hash, a_block(100).block_hash),
+            REFUSED,
+            SIBLING,
+            id="child with a wrong height",
+        ),
+    ],
+)
+def test_the_first_payload_is_the_head_of_the_genesis_or_its_child(
+    block: BlockReference, safe: object, free: object
+) -> None:
+    for log in (heir(), Log(a_base(), HEAD)):
+        assert verdict("strict", log, block, proven=False) == safe
+        assert verdict("reorg", log, block, proven=False) == safe
+        assert verdict("reorg", log, block, proven=True) == safe
+        assert verdict("any", log, block, proven=False) == free
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_head_of_the_genesis_with_other_bytes_is_refused(rule: str) -> None:
+    assert verdict(rule, heir(), a_block(100), body="other bytes") == REFUSED
+
+
+def test_a_refusal_says_which_block_the_cluster_goes_on_from() -> None:
+    with pytest.raises(Conflict) as refusal:
+        judge("reorg", heir(), a_block(7), bytes(32), continuity_proven=True)
+
+    text = str(refusal.value)
+    assert f"goes on from, of height 100 with hash 0x{a_block(100).block_hash.hex()}" in text
+    assert f"got height 7, hash 0x{a_block(7).block_hash.hex()}" in text
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("certified", [1, 2])
+def test_the_head_of_the_genesis_in_the_log_is_a_payload_like_any(
+    rule: str, certified: int
+) -> None:
+    log = heir(a_block(100), certified=certified)
+
+    assert verdict(rule, log, a_block(100), proven=False) == Duplicate(log.last.index)
+    assert verdict(rule, log, a_block(101), proven=False) == CHILD
+
+
+@pytest.mark.parametrize("rule", ["strict", "reorg"])
+def test_only_the_last_payload_has_children_once_there_is_one(rule: str) -> None:
+    """The head is not taken any more when its child is pending: it would come after it."""
+    log = heir(a_block(101))
+
+    assert verdict(rule, log, a_block(102)) == CHILD
+    assert verdict(rule, log, a_block(100)) == REFUSED
+    assert verdict(rule, log, a_block(1)) == REFUSED
+
+
+def test_a_reorganisation_may_go_back_to_the_head_of_the_genesis() -> None:
+    """It is certified, by the cluster before: as good as a certified payload of this one."""
+    log = heir(a_block(101), a_block(102), certified=3)
+    block = a_block(101, "x", "")
+
+    assert verdict("strict", log, block) == REFUSED
+    assert verdict("reorg", log, block) == SIBLING
+    assert verdict("reorg", log, block, proven=False) == REFUSED
+
+
+def test_below_the_head_nothing_is_known() -> None:
+    log = heir(a_block(101), certified=2)
+
+    assert verdict("reorg", log, a_block(100, "x", "")) == REFUSED
+
+
+def test_a_log_that_is_pruned_has_left_the_head_of_the_genesis_behind() -> None:
+    whole = heir(a_block(101), a_block(102), a_block(103), certified=4)
+    base = a_base(whole.entries[1].position)
+    entries = whole.entries[2:]
+    log = Log.restored(base, entries, a_certificate(entries[-1]), HEAD)
+
+    assert verdict("reorg", whole, a_block(101, "x", "")) == SIBLING
+    assert verdict("reorg", log, a_block(101, "x", "")) == REFUSED

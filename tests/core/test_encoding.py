@@ -7,6 +7,7 @@ breaks one makes every existing log and certificate unreadable.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,13 +25,14 @@ from conductor.core.values import (
     Epoch,
     EpochStart,
     Genesis,
+    Head,
     Incarnation,
     Index,
     Member,
     ServerId,
 )
 from conductor.errors import InvalidArgument
-from tests.core.builders import a_genesis, a_member, key_of
+from tests.core.builders import a_block, a_genesis, a_member, key_of
 
 
 def vector_member(name: str, key_byte: int) -> Member:
@@ -182,6 +184,62 @@ def test_a_genesis_can_be_read_back() -> None:
     assert Genesis.from_bytes(GENESIS.to_bytes()) == GENESIS
 
 
+LED_GENESIS = replace(GENESIS, initial_leader=BETA.server_id)
+
+
+def test_an_initial_leader_can_be_read_back_and_makes_another_cluster() -> None:
+    """Stores from before there was one are read as they were."""
+    data = LED_GENESIS.to_bytes()
+
+    assert data == GENESIS.to_bytes() + encoding.sized(b"beta")
+    assert Genesis.from_bytes(data) == LED_GENESIS
+    assert LED_GENESIS.cluster_id != GENESIS.cluster_id
+
+
+def test_no_initial_leader_is_cut_off() -> None:
+    data, shorter = LED_GENESIS.to_bytes(), len(GENESIS.to_bytes())
+
+    for size in range(shorter + 1, len(data)):
+        with pytest.raises(InvalidArgument, match="not a genesis"):
+            Genesis.from_bytes(data[:size])
+
+
+HEAD = Head(a_block(258), b"\x07" * 32)
+HEAD_BYTES = (
+    (258).to_bytes(8, "big") + HEAD.block.block_hash + HEAD.block.parent_hash + b"\x07" * 32
+)
+
+
+@pytest.mark.parametrize(
+    ("genesis", "leader"), [(GENESIS, b""), (LED_GENESIS, b"beta")], ids=["nobody", "beta"]
+)
+def test_a_head_can_be_read_back_and_makes_another_cluster(genesis: Genesis, leader: bytes) -> None:
+    """It stands behind the initial leader; an empty name where there is none."""
+    headed = replace(genesis, head=HEAD)
+    data = headed.to_bytes()
+
+    assert data == GENESIS.to_bytes() + encoding.sized(leader) + HEAD_BYTES
+    assert Genesis.from_bytes(data) == headed
+    assert headed.cluster_id != genesis.cluster_id
+    assert Head.from_bytes(HEAD_BYTES) == HEAD
+
+
+@pytest.mark.parametrize("genesis", [GENESIS, LED_GENESIS], ids=["nobody", "beta"])
+def test_no_head_is_cut_off(genesis: Genesis) -> None:
+    data, head_size = replace(genesis, head=HEAD).to_bytes(), len(HEAD_BYTES)
+
+    for size in range(len(data) - head_size + 1, len(data)):
+        with pytest.raises(InvalidArgument, match="not a genesis"):
+            Genesis.from_bytes(data[:size])
+    with pytest.raises(InvalidArgument, match="not a genesis"):
+        Genesis.from_bytes(data + b"\0")
+
+
+def test_an_empty_name_without_a_head_is_no_genesis() -> None:
+    with pytest.raises(InvalidArgument, match="not a genesis"):
+        Genesis.from_bytes(GENESIS.to_bytes() + encoding.sized(b""))
+
+
 def test_no_cut_off_genesis_is_read() -> None:
     data = GENESIS.to_bytes()
 
@@ -198,8 +256,18 @@ def test_no_cut_off_genesis_is_read() -> None:
         Genesis("t", 0, ()),
         Genesis("t", 0, tuple(vector_member(f"n{n:02}", 1) for n in range(MEMBERS_MAX + 1))),
         Genesis("t", 3, (ALPHA, BETA)),
+        Genesis("t", 0, (ALPHA, BETA), ServerId("gamma")),
+        Genesis("t", 0, (ALPHA, BETA), ServerId("")),
     ],
-    ids=["out of order", "twice the same", "nobody", "too many", "a threshold above all voters"],
+    ids=[
+        "out of order",
+        "twice the same",
+        "nobody",
+        "too many",
+        "a threshold above all voters",
+        "a stranger to lead",
+        "no name to lead",
+    ],
 )
 def test_a_genesis_that_cannot_be_is_not_read(genesis: Genesis) -> None:
     """Rule 5.0: voters are sorted by server id, distinct, and enough for the quorum rule."""
@@ -210,7 +278,7 @@ def test_a_genesis_that_cannot_be_is_not_read(genesis: Genesis) -> None:
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_genesis_are_refused_without_a_crash(data: bytes) -> None:
     with pytest.raises(InvalidArgument):
-        Genesis.from_bytes(GENESIS.to_bytes() + b"\0" + data)
+        Genesis.from_bytes(LED_GENESIS.to_bytes() + b"\0" + data)
     with pytest.raises(InvalidArgument):
         Genesis.from_bytes(data)
 

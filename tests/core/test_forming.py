@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from conductor.core.forming import Formed, Forming, Waiting
+from conductor.core.forming import Forming
 from conductor.core.greeting import Greeting
 from conductor.core.quorum import MAJORITY
 from conductor.core.values import Genesis, Incarnation, ServerId
 from conductor.errors import ConfigError
-from tests.core.forming_builders import ADDRESSES, a_member, exchange, facts, greeting_of
+from tests.core.forming_builders import (
+    ADDRESSES,
+    a_member,
+    exchange,
+    facts,
+    genesis_of,
+    greeting_of,
+    reasons_of,
+)
 
 
 def nodes(*names: str, form_with_quorum: bool = False, rule: int = MAJORITY) -> list[Forming]:
@@ -18,22 +26,6 @@ def nodes(*names: str, form_with_quorum: bool = False, rule: int = MAJORITY) -> 
         Forming(facts(a_member(name), rule=rule), form_with_quorum=form_with_quorum)
         for name in names
     ]
-
-
-def genesis_of(node: Forming) -> Genesis:
-    """The genesis that the node stores now."""
-    verdict = node.verdict()
-    assert isinstance(verdict, Formed), verdict
-    node.stored()
-    return verdict.genesis
-
-
-def reasons_of(node: Forming) -> str:
-    """Why the node waits."""
-    verdict = node.verdict()
-    assert isinstance(verdict, Waiting), verdict
-    assert verdict.reasons
-    return "\n".join(verdict.reasons)
 
 
 def with_peers(b: Greeting, c: Greeting, **own: object) -> Forming:
@@ -108,6 +100,50 @@ class TestForming:
         (node,) = nodes("a")
         assert node.greeting(paused=True).paused
         assert not node.greeting(paused=False).paused
+
+
+class TestInitialLeader:
+    """Whom a Raft state names to lead first. Each node knows only what its own says."""
+
+    @pytest.mark.parametrize(
+        ("named", "expected"),
+        [
+            ((None, None, None), None),
+            (("b", None, None), "b"),
+            ((None, "b", None), "b"),
+            (("b", "b", "b"), "b"),
+            (("a", "b", None), None),
+            (("stranger", None, None), None),
+        ],
+    )
+    def test_all_nodes_agree_on_the_one_that_is_named(
+        self, named: tuple[str | None, ...], expected: str | None
+    ) -> None:
+        group = [
+            Forming(facts(a_member(name), initial_leader=leader))
+            for name, leader in zip("abc", named, strict=True)
+        ]
+        exchange(*group)
+        (genesis,) = {genesis_of(node) for node in group}
+        assert genesis.initial_leader == expected
+
+    def test_absent_voter_does_not_lead_first(self) -> None:
+        group = [
+            Forming(facts(a_member(name), initial_leader="c"), form_with_quorum=True)
+            for name in "ab"
+        ]
+        exchange(*group)
+        (genesis,) = {genesis_of(node) for node in group}
+        assert genesis.initial_leader is None
+
+    def test_node_that_names_nobody_takes_the_genesis_of_the_others(self) -> None:
+        a, b, c = (Forming(facts(a_member(name), initial_leader="c")) for name in "abc")
+        exchange(a, b, c)
+        genesis = genesis_of(a)
+        (restarted,) = nodes("b")
+        restarted.heard(ADDRESSES[0], greeting_of(a))
+        assert genesis_of(restarted) == genesis
+        assert genesis.initial_leader == "c"
 
 
 class TestWipedStore:

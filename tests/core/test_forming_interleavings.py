@@ -39,6 +39,15 @@ def test_one_wipe_never_forms_two_clusters_and_the_rest_always_forms_one() -> No
             assert node.stored == (genesis if is_named else None)
 
 
+def test_initial_leader_that_a_wipe_forgets_never_forms_two_clusters() -> None:
+    assert forks(Rules(names_initial_leader=True), State(wipes=1)) == []
+
+
+def test_head_that_a_wipe_forgets_never_forms_two_clusters() -> None:
+    """Before the wipe the first node's block is the newest, after it that of the others."""
+    assert forks(Rules(inherits=True), State(wipes=1)) == []
+
+
 def test_forming_with_a_quorum_never_forms_two_clusters_while_nobody_crashes() -> None:
     assert forks(Rules(form_with_quorum=True), State(losses=1)) == []
 

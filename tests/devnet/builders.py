@@ -171,6 +171,9 @@ class HandMadeStore:
                 return self.bodies[entry.body_hash]
         raise NotFound(f"no entry {index}")
 
+    def read_head(self) -> bytes:
+        raise NotFound("it did not begin with a payload")
+
     def close(self) -> None:
         self.is_closed = True
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from conductor.cli.exit_codes import ExitCode
 from conductor.devnet.processes import NodePlan, plan_nodes
+from conductor.exit_codes import ExitCode
 from tests.e2e.nodes import (
     FAILOVER_S,
     FORM_S,

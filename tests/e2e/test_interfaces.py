@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from conductor.cli.exit_codes import ExitCode
+from conductor.exit_codes import ExitCode
 from tests.e2e.nodes import (
     FAILOVER_S,
     PROGRAM,
@@ -28,6 +28,7 @@ async def test_standard_health_check_and_reflection(tmp_path: Path) -> None:
         address = f"http://{node.plan.grpc}"
         services = await buf_curl("--list-services", address)
         assert services.stdout.split() == [
+            "conductor.v1.AdminService",
             "conductor.v1.ConductorService",
             "conductor.v1.ReplicationService",
             "grpc.health.v1.Health",

@@ -14,8 +14,8 @@ import grpc
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 
-from conductor.cli.exit_codes import ExitCode
 from conductor.devnet.processes import free_ports, plan_nodes
+from conductor.exit_codes import ExitCode
 from conductor.peers.probes import WATCH_PATH
 from tests.e2e.nodes import (
     FAILOVER_S,

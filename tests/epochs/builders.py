@@ -32,6 +32,7 @@ def observe(
     now_ms: int,
     *voters: MemberObservation | str,
     leader: LeaderObservation | str | None = None,
+    initial_leader: str | None = None,
     self_id: str = "",
 ) -> Observation:
     """What is seen at that time; a mere name is a fit voter, or a leader that has led from 0.
@@ -46,4 +47,5 @@ def observe(
         voters=tuple(sorted(members, key=lambda member: member.server_id)),
         leader=a_leader(leader) if isinstance(leader, str) else leader,
         quorum=len(members) // 2 + 1,
+        initial_leader=ServerId(initial_leader) if initial_leader is not None else None,
     )

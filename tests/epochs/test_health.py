@@ -127,6 +127,42 @@ class TestNobodyLeads:
         assert named_by(manager, observe(1000, "a", dead("b"), "c")) == "c"
 
 
+class TestInitialLeader:
+    def test_initial_leader_is_named_before_all_others(self) -> None:
+        assert named_by(a_manager(), observe(0, "a", "b", "c", initial_leader="c")) == "c"
+
+    @pytest.mark.parametrize("unknown", [sick("c"), dead("c")])
+    @pytest.mark.parametrize("self_id", ["a", "b"])
+    def test_initial_leader_is_named_before_the_probes_know_it(
+        self, unknown: MemberObservation, self_id: str
+    ) -> None:
+        """Just after the start the first look at a voter may come later than one's own."""
+        seen = observe(0, "a", "b", unknown, initial_leader="c", self_id=self_id)
+        assert named_by(a_manager(), seen) == "c"
+
+    def test_initial_leader_that_does_not_come_to_lead_has_had_its_chance(self) -> None:
+        manager = a_manager()
+        assert named_by(manager, observe(0, "a", "b", dead("c"), initial_leader="c")) == "c"
+        manager.campaign_failed(ServerId("c"), 2000)
+        assert named_by(manager, observe(2000, "a", "b", dead("c"), initial_leader="c")) == "a"
+
+    def test_others_lead_while_the_initial_leader_is_paused(self) -> None:
+        seen = observe(0, "a", "b", a_voter("c", paused=True), initial_leader="c")
+        assert named_by(a_manager(), seen) == "a"
+
+    def test_initial_leader_is_not_named_without_a_quorum_in_reach(self) -> None:
+        seen = observe(0, dead("a"), dead("b"), "c", initial_leader="c")
+        assert named_by(a_manager(), seen) is None
+
+    def test_initial_leader_that_is_no_voter_is_not_named(self) -> None:
+        assert named_by(a_manager(), observe(0, "a", "b", initial_leader="c")) == "a"
+
+    def test_leader_is_left_alone_although_another_was_to_lead_first(self) -> None:
+        manager = a_manager()
+        seen = observe(0, "a", "b", "c", leader="b", initial_leader="c")
+        assert named_by(manager, seen) == "b"
+
+
 class TestNobodyIsFit:
     def test_first_in_reach_is_named_when_nobody_leads(self) -> None:
         """H9: a chain that stood still must be able to start again."""
@@ -239,11 +275,38 @@ class TestLeaderIsUnfit:
             seen = observe(now_ms, sick("a"), sick("b"), dead("c"), leader="a")
             assert named_by(manager, seen) == "a"
 
-    def test_transfer_does_not_protect_a_leader_that_is_not_fit(self) -> None:
+    def test_transfer_does_not_protect_a_leader_that_falls_sick(self) -> None:
+        manager = a_manager()
+        leader = a_leader("c", by_transfer=True)
+        manager.designate(observe(0, "a", "b", "c", leader=leader))
+        manager.designate(observe(1, "a", "b", sick("c"), leader=leader))
+        now_ms = 1 + INTERVAL_MS
+        assert named_by(manager, observe(now_ms, "a", "b", sick("c"), leader=leader)) == "a"
+
+    def test_transfer_does_not_protect_a_leader_that_dies(self) -> None:
         manager = a_manager()
         leader = a_leader("c", by_transfer=True)
         manager.designate(observe(0, "a", "b", sick("c"), leader=leader))
-        assert named_by(manager, observe(INTERVAL_MS, "a", "b", sick("c"), leader=leader)) == "a"
+        assert named_by(manager, observe(1, "a", "b", dead("c"), leader=leader)) == "a"
+
+    def test_leader_that_was_forced_although_unfit_gets_a_hold_down(self) -> None:
+        """Else the leadership would come back at once, and force would be of no use."""
+        manager = a_manager()
+        leader = a_leader("c", epoch=2, since_ms=1000, by_transfer=True)
+        for now_ms in range(1000, 1000 + HOLD_DOWN_MS, 100):
+            seen = observe(now_ms, "a", "b", sick("c"), leader=leader)
+            assert named_by(manager, seen) == "c"
+        over_ms = 1000 + HOLD_DOWN_MS
+        assert named_by(manager, observe(over_ms, "a", "b", sick("c"), leader=leader)) == "a"
+
+    def test_leader_that_was_forced_and_recovered_is_like_any_other(self) -> None:
+        manager = a_manager()
+        leader = a_leader("c", by_transfer=True)
+        manager.designate(observe(0, "a", "b", sick("c"), leader=leader))
+        manager.designate(observe(5000, "a", "b", "c", leader=leader))
+        manager.designate(observe(6000, "a", "b", sick("c"), leader=leader))
+        now_ms = 6000 + INTERVAL_MS
+        assert named_by(manager, observe(now_ms, "a", "b", sick("c"), leader=leader)) == "a"
 
     def test_server_that_failed_lately_takes_over_only_after_a_tenure(self) -> None:
         """H8: the leadership does not return at once to where it came from."""

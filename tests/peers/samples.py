@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from conductor.core.founding import RaftEnd
 from conductor.core.greeting import Greeting
 from conductor.core.messages import (
     Acknowledged,
@@ -25,7 +26,7 @@ from conductor.core.messages import (
     PromiseRefusal,
     PromiseRequest,
 )
-from conductor.core.values import Base, Digest, Epoch, Genesis, Index, Membership
+from conductor.core.values import Base, Digest, Epoch, Genesis, Head, Index, Membership, ServerId
 from conductor.peers.wire_values import Speaker
 from tests.peers.kit import (
     CLUSTER_ID,
@@ -84,13 +85,18 @@ ANSWERS: tuple[tuple[type[Message], Message], ...] = (
 )
 """Each behind the type of the request that it answers."""
 
+assert PAYLOAD.block is not None
+HEAD = Head(PAYLOAD.block, PAYLOAD.body_hash)
+
 GREETING = Greeting(
     cluster_name="test",
     member=a_member("a"),
     configured_voters=("127.0.0.1:7000", "[::1]:7001"),
     quorum_rule=0,
-    genesis=Genesis("test", 2, (a_member("a"), a_member("b"))),
+    genesis=Genesis("test", 2, (a_member("a"), a_member("b")), head=HEAD),
     proposed_cluster_id=Digest(CLUSTER_ID),
     paused=True,
     version="1.2.3",
+    initial_leader=ServerId("b"),
+    raft_end=RaftEnd(3, 42, HEAD),
 )

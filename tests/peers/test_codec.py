@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from conductor.core.founding import RaftEnd
 from conductor.core.greeting import Greeting
 from conductor.core.messages import FetchAnswer, InstallBase, Message, PrePromiseAnswer
 from conductor.core.values import Epoch
@@ -71,6 +72,10 @@ def test_introductions_come_back_as_they_were() -> None:
     [
         samples.GREETING,
         dataclasses.replace(samples.GREETING, genesis=None, proposed_cluster_id=None),
+        dataclasses.replace(samples.GREETING, initial_leader=None),
+        dataclasses.replace(samples.GREETING, raft_end=None),
+        dataclasses.replace(samples.GREETING, raft_end=RaftEnd(0, 0, None)),
+        dataclasses.replace(samples.GREETING, raft_end=RaftEnd(2**64 - 1, 2**64 - 1, samples.HEAD)),
     ],
 )
 def test_greetings_come_back_as_they_were(greeting: Greeting) -> None:

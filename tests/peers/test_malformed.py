@@ -284,6 +284,14 @@ CASES: tuple[tuple[Any, Spoil, str], ...] = (
     (GREET, put("greeting.genesis", b"x"), "greeting.genesis: not a genesis"),
     (GREET, put("greeting.proposed_cluster_id", b"x"), "proposed_cluster_id: has 1 bytes"),
     (GREET, put("greeting.version", LONG), "greeting.version: has 257"),
+    (GREET, put("greeting.initial_leader", LONG), "greeting.initial_leader: has 257"),
+    (
+        GREET,
+        put("greeting.raft_end.head.block_hash", bytes(31)),
+        "greeting.raft_end.head.block_hash: has 31",
+    ),
+    (GREET, put("greeting.raft_end.head.parent_hash", b""), "raft_end.head.parent_hash: has 0"),
+    (GREETED, put("greeting.raft_end.head.body_hash", bytes(33)), "raft_end.head.body_hash: has"),
 )
 
 

@@ -15,8 +15,14 @@ from conductor.core.messages import Heard
 from conductor.core.values import Epoch, ServerId
 from conductor.errors import ConductorError, Overloaded, PeerRejected, PeerUnreachable, ShuttingDown
 from conductor.peers.channels import Channels, channel_options, server_options
-from conductor.peers.decoding import INLINE_BYTES_MAX, decoded
-from conductor.peers.error_map import ANSWERABLE, peer_error, status_of
+from conductor.peers.decoding import (
+    INLINE_BYTES_MAX,
+    REMEMBERED_BYTES_MAX,
+    REMEMBERED_MAX,
+    decoded,
+    remembering,
+)
+from conductor.peers.error_map import ANSWERABLE, peer_error, peer_errors, status_of
 from conductor.peers.send_queue import Outgoing, SendQueue
 from conductor.peers.tasks import OwnedTasks, until_one_ends
 from tests.peers.kit import DEADLINE_S, a_heartbeat, answer_with_heard, cluster
@@ -111,6 +117,50 @@ async def test_small_messages_are_decoded_at_once_and_large_ones_elsewhere() -> 
 def all_errors(kind: type[ConductorError] = ConductorError) -> set[type[ConductorError]]:
     """An error class and all below it."""
     return {kind}.union(*(all_errors(below) for below in kind.__subclasses__()))
+
+
+def test_small_message_that_comes_again_is_decoded_once() -> None:
+    seen: list[bytes] = []
+
+    def decode(data: bytes) -> int:
+        seen.append(data)
+        return len(data)
+
+    decode_once = remembering(decode)
+    large = bytes(REMEMBERED_BYTES_MAX + 1)
+    for data in (b"a", b"bb", b"a", large, large):
+        assert decode_once(data) == len(data)
+    assert seen == [b"a", b"bb", large, large]
+
+    for number in range(REMEMBERED_MAX):
+        decode_once(bytes([number] * 3))
+    decode_once(b"a")
+    assert seen[-1] == b"a"
+
+
+def test_message_that_cannot_be_decoded_is_refused_every_time() -> None:
+    def refuse(data: bytes) -> int:
+        raise PeerRejected(data.decode())
+
+    decode_once = remembering(refuse)
+    for _ in range(2):
+        with pytest.raises(PeerRejected, match="nonsense"):
+            decode_once(b"nonsense")
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "text"),
+    [
+        (TimeoutError(), PeerUnreachable, "no answer in time"),
+        (asyncio.InvalidStateError(), PeerUnreachable, "the stream has ended"),
+        (KeyError("ours"), KeyError, "ours"),
+    ],
+)
+def test_what_grpc_raises_becomes_an_error_of_ours(
+    raised: Exception, kind: type[Exception], text: str
+) -> None:
+    with pytest.raises(kind, match=text), peer_errors():
+        raise raised
 
 
 def test_every_answerable_error_has_a_status() -> None:

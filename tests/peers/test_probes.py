@@ -37,10 +37,13 @@ async def test_probes_learn_whether_a_member_serves_and_is_paused() -> None:
 
         b.peers.health.set_serving(True)
         await a.inbox.until(lambda: seen_by(a).serving)
-        b.peers.health.set_paused(True)
-        await a.inbox.until(lambda: seen_by(a).paused)
         b.peers.health.set_serving(False)
         await a.inbox.until(lambda: not seen_by(a).serving)
+        b.peers.health.set_paused(True)
+        await a.inbox.until(lambda: seen_by(a).paused)
+        b.peers.health.set_paused(False)
+        b.peers.health.set_serving(True)
+        await a.inbox.until(lambda: seen_by(a).serving and not seen_by(a).paused)
         assert a.inbox.health_changes >= 4
 
 

@@ -18,6 +18,7 @@ from conductor.identity import verify_signature
 from conductor.ports import MemberObservation, PeerTransport
 from conductor.runtime.driver import MonotonicClock
 from conductor.runtime.node import Node, NodePorts
+from conductor.runtime.use_cases import UseCases
 from conductor.store import MemoryStore
 from tests.runtime.kit import DEADLINE_SECONDS, RecordingTransport, member_of, signer_of
 
@@ -77,19 +78,25 @@ class Bench:
             signer=signer_of("a"),
             verify=verify_signature,
             clock=MonotonicClock(),
+            wall_ms=lambda: 0,
             epoch_manager=create_epoch_manager(config),
             spawn=self.spawn,
             after_write=lambda: None,
             on_fatal=self.fatal.append,
         )
         self.node = Node(config, own, self.store.load(), forming, ports)
+        self.stops = 0
+        self.use_cases = UseCases(self.node, "test", self._stop)
+
+    def _stop(self) -> None:
+        self.stops += 1
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self.tasks.append(asyncio.get_running_loop().create_task(work, name=name))
 
     async def until_leading(self) -> None:
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while not self.node.leader().is_leader:  # noqa: ASYNC110 - plain state, no event
+            while not self.use_cases.leader().is_leader:  # noqa: ASYNC110 - plain state, no event
                 await asyncio.sleep(0)
 
     async def end(self) -> None:
@@ -108,8 +115,8 @@ async def test_stopping_node_says_at_once_that_it_does_not_serve() -> None:
     assert bench.surroundings.shown[-1] is True
     await bench.node.stop()
     assert bench.surroundings.shown[-1] is False
-    assert bench.node.health().serving is False
-    assert bench.node.health().reasons[0] == "the node is stopping"
+    assert bench.use_cases.health().serving is False
+    assert bench.use_cases.health().reasons[0] == "the node is stopping"
     assert bench.fatal == []
     await bench.end()
 

@@ -12,7 +12,15 @@ from weakref import WeakKeyDictionary
 
 import pytest
 
-from conductor.core import campaign, commit_rule, effects, leadership, replication, requests
+from conductor.core import (
+    campaign,
+    commit_rule,
+    effects,
+    hand_over,
+    leadership,
+    replication,
+    requests,
+)
 from conductor.core.certificate import Acknowledgement, Certificate
 from conductor.core.effects import CertifiedRaised, Truncate
 from conductor.core.log import Log
@@ -25,9 +33,18 @@ from conductor.core.messages import (
 )
 from conductor.core.node import Node
 from conductor.core.outbox import Outbox
-from conductor.core.values import Entry, Index, MemberKey, Membership, Position, Promise
+from conductor.core.values import (
+    BlockReference,
+    Entry,
+    Head,
+    Index,
+    MemberKey,
+    Membership,
+    Position,
+    Promise,
+)
 from conductor.core.voter import Voter
-from conductor.errors import NotLeader
+from conductor.errors import NotLeader, TransferRefused
 
 Patch = pytest.MonkeyPatch
 Action = Callable[[], None]
@@ -309,6 +326,29 @@ def lets_stale_sequencers_fork(patch: Patch) -> None:
     patch.setattr(leadership, "judge", judging)
 
 
+def forgets_where_the_chain_was(patch: Patch) -> None:
+    """An empty log takes any payload, though the cluster goes on from another's block."""
+
+    def any_first(*_: Any) -> object:
+        return commit_rule.Accepted(extends_last=True)
+
+    patch.setattr(commit_rule, "_judge_first", any_first)
+
+
+def reorganises_below_the_head(patch: Patch) -> None:
+    """The first payload may be a sibling of the block that the cluster goes on from."""
+    judge_first = commit_rule._judge_first
+
+    def with_siblings(
+        rule: str, head: Head | None, block: BlockReference, body_hash: bytes
+    ) -> object:
+        if head is not None and block.parent_hash == head.block.parent_hash:
+            return commit_rule.Accepted(extends_last=True)
+        return judge_first(rule, head, block, body_hash)
+
+    patch.setattr(commit_rule, "_judge_first", with_siblings)
+
+
 def answers_duplicates_at_once(patch: Patch) -> None:
     """A payload that is in the log already is a success, certified or not."""
     wait = requests.Commits.wait
@@ -376,3 +416,8 @@ def gives_up_on_silent_members(patch: Patch) -> None:
 def ignores_grants(patch: Patch) -> None:
     """A candidate does not count the promises that it gets."""
     patch.setattr(campaign.Campaign, "on_grant", lambda self, sender, grant: None)
+
+
+def calls_ordered_transfers_refused(patch: Patch) -> None:
+    """A transfer is refused though the order to take over is under way."""
+    patch.setattr(hand_over, "OutcomeUnknown", TransferRefused)

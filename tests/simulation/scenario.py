@@ -168,7 +168,8 @@ class Scenario:
         """Ask a leader to pass the leadership on; the request's id."""
         self._requests += 1
         wanted = ServerId(target) if target else None
-        event = HandOverRequested(self._requests, wanted, "operator", timeout_ms)
+        reason = f"operator {self._requests}"
+        event = HandOverRequested(self._requests, wanted, reason, timeout_ms)
         self.tell(source, event)
         return self._requests
 

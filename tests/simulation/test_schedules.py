@@ -15,6 +15,7 @@ CHUNKS = {
     "lag": (1, 200),
     "quorums": (1, 140),
     "sequencers": (2, 100),
+    "heirs": (1, 150),
 }
 """Into how many tests each profile is dealt, and how many schedules each of them runs."""
 
@@ -23,6 +24,7 @@ RARE = {
     "swarm": {
         "contested_epoch": 10,
         "hand_over": 5,
+        "forced_hand_over": 3,
         "base_install": 3,
         "truncation": 1,
         "late_certificate": 1,
@@ -33,6 +35,7 @@ RARE = {
     "lag": {"base_install": 20, "prune": 60, "contested_epoch": 5, "hand_over": 3},
     "quorums": {"contested_epoch": 5, "hand_over": 5, "base_install": 1},
     "sequencers": {"truncation": 10, "adoption": 40, "base_install": 3},
+    "heirs": {"contested_epoch": 10, "hand_over": 5, "base_install": 1, "truncation": 1},
 }
 """In how many percent of its schedules each of these must have happened at the least."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from conductor.core.certificate import Acknowledgement, Certificate
 from conductor.core.effects import Operation, RaiseCertified, RaisePromise, Write
 from conductor.core.encoding import sha256
+from conductor.core.founding import Founding, FoundingVoter, RaftEnd
 from conductor.core.values import (
     Base,
     BlockReference,
@@ -16,6 +17,7 @@ from conductor.core.values import (
     Epoch,
     EpochStart,
     Genesis,
+    Head,
     Height,
     Incarnation,
     Index,
@@ -52,6 +54,17 @@ def a_genesis(names: str = "abc", cluster_name: str = "test") -> Genesis:
 
 GENESIS = a_genesis()
 START = Position(Index(0), Epoch(0), GENESIS.cluster_id)
+FOUNDING = Founding(
+    tuple(FoundingVoter(ServerId(name), f"{name}:18080") for name in "abc"), Epoch(5), ServerId("b")
+)
+
+HEAD_BODY = b"the payload of block 100"
+HEAD = Head(
+    BlockReference(Height(100), sha256(b"block 100"), sha256(b"block 99")), sha256(HEAD_BODY)
+)
+END = RaftEnd(5, 42, None)
+"""Of a Raft log without payloads."""
+INHERITED = replace(FOUNDING, raft_end=replace(END, head=HEAD))
 
 
 @dataclass

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("tests.conformance.store", "tests.store.builders")
-
 
 @pytest.fixture(scope="session")
 def memory_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from conductor.core.founding import Founding
 from conductor.store import SqliteStore, open_store
 
 
@@ -14,10 +15,10 @@ class DirectoryDisk:
         self.path = path
         self._store: SqliteStore | None = None
 
-    def boot(self) -> SqliteStore:
-        """Open the store, after closing the one before."""
+    def boot(self, founding: Founding | None = None, head: bytes = b"") -> SqliteStore:
+        """Open the store, after closing the one before; what is new begins with `founding`."""
         self.stop()
-        self._store = open_store(self.path, "a")
+        self._store = open_store(self.path, "a", founding, head)
         return self._store
 
     def stop(self) -> None:

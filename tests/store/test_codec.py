@@ -9,11 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conductor.core.certificate import Acknowledgement, Certificate
+from conductor.core.founding import FIRST_PROMISE_MAX, Founding, FoundingVoter, RaftEnd
 from conductor.core.values import (
     Base,
+    BlockReference,
     Digest,
     EntryKind,
     Epoch,
+    Head,
+    Height,
     Incarnation,
     Index,
     Member,
@@ -28,12 +32,14 @@ from conductor.store.codec import (
     Tail,
     decode_base,
     decode_certificate,
+    decode_founding,
     decode_member_key,
     decode_number,
     decode_promise,
     decode_tail,
     encode_base,
     encode_certificate,
+    encode_founding,
     encode_member_key,
     encode_number,
     encode_promise,
@@ -48,11 +54,16 @@ KEY_BYTES = "00000002" + b"id".hex() + "00000002" + b"fe".hex()
 POSITION = Position(Index(5), Epoch(3), Digest(b"\xdd\xee"))
 POSITION_BYTES = "0000000000000005000000000000000300000002ddee"
 MEMBER = Member(KEY.server_id, KEY.incarnation, b"\x07", "g:1", "w:2", voter=False)
+FOUNDING = Founding((FoundingVoter(KEY.server_id, "g:1"),), Epoch(9), KEY.server_id)
+HEAD = Head(BlockReference(Height(7), b"\x11" * 32, b"\x22" * 32), b"\x33" * 32)
 
 U64 = st.integers(min_value=0, max_value=2**64 - 1)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 DIGESTS = st.binary(min_size=32, max_size=32)
 KEYS = st.builds(MemberKey, TEXTS.map(ServerId), TEXTS.map(Incarnation))
+HEADS = st.builds(
+    Head, st.builds(BlockReference, U64.map(Height), DIGESTS, DIGESTS), body_hash=DIGESTS
+)
 POSITIONS = st.builds(Position, U64.map(Index), U64.map(Epoch), DIGESTS.map(Digest))
 MEMBERS = st.builds(
     Member,
@@ -97,6 +108,23 @@ def test_records_have_the_bytes_that_they_always_had() -> None:
     ) + ("00000001" + KEY_BYTES + "000000025566")
     assert encode_tail(Tail(6, None)).hex() == "01000000000000000600"
     assert encode_tail(Tail(6, POSITION)).hex() == "01000000000000000601" + POSITION_BYTES
+    voters_bytes = "00000001" + "00000002" + b"id".hex() + "00000003" + b"g:1".hex()
+    assert encode_founding(FOUNDING).hex() == (
+        "010000000000000009" + voters_bytes + "01" + "00000002" + b"id".hex()
+    )
+    assert encode_founding(replace(FOUNDING, initial_leader=None)).hex() == (
+        "010000000000000009" + voters_bytes + "00"
+    )
+    headless = replace(FOUNDING, raft_end=RaftEnd(3, 258, None))
+    assert encode_founding(headless).hex() == (
+        ("020000000000000009" + voters_bytes + "01" + "00000002" + b"id".hex())
+        + ("0000000000000003" + "0000000000000102" + "00")
+    )
+    inherited = replace(FOUNDING, initial_leader=None, raft_end=RaftEnd(3, 258, HEAD))
+    assert encode_founding(inherited).hex() == (
+        ("020000000000000009" + voters_bytes + "00" + "0000000000000003" + "0000000000000102")
+        + ("01" + "00000068" + "0000000000000007" + "11" * 32 + "22" * 32 + "33" * 32)
+    )
 
 
 def test_checksums_are_what_they_always_were() -> None:
@@ -133,6 +161,27 @@ def test_bases_come_back(
     assert decode_base(encode_base(base)) == base
 
 
+@given(
+    st.dictionaries(TEXTS, TEXTS, min_size=1, max_size=4),
+    st.integers(0, FIRST_PROMISE_MAX),
+    st.booleans(),
+    st.none() | st.builds(RaftEnd, U64, U64, st.none() | HEADS),
+)
+def test_foundings_come_back(
+    ids: dict[str, str], first_promise: int, is_led: bool, raft_end: RaftEnd | None
+) -> None:
+    by_address = {address: server_id for server_id, address in ids.items()}
+    voters = sorted((server_id, address) for address, server_id in by_address.items())
+    founding = Founding(
+        tuple(FoundingVoter(ServerId(server_id), address) for server_id, address in voters),
+        Epoch(first_promise),
+        ServerId(voters[0][0]) if is_led else None,
+        raft_end,
+    )
+
+    assert decode_founding(encode_founding(founding)) == founding
+
+
 @given(st.lists(KEYS, max_size=4))
 def test_certificates_come_back(keys: list[MemberKey]) -> None:
     certificate = a_certificate(*keys)
@@ -158,6 +207,8 @@ def test_entries_come_back(index: int, epoch: int, height: int, body: bytes) -> 
         (encode_certificate(a_certificate(KEY)), decode_certificate),
         (encode_tail(Tail(6, POSITION)), decode_tail),
         (encode_member_key(KEY), decode_member_key),
+        (encode_founding(FOUNDING), decode_founding),
+        (encode_founding(replace(FOUNDING, raft_end=RaftEnd(3, 258, HEAD))), decode_founding),
     ],
 )
 def test_record_that_was_cut_is_damage(data: bytes, decode: object) -> None:

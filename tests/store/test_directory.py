@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from conductor.errors import StoreDamaged, StoreError, StoreLocked, StoreMismatch
-from conductor.store import open_store
+from conductor.store import has_store, open_store
 from conductor.store.directory import lock_directory
 from tests.store.builders import form
 
@@ -158,6 +158,17 @@ def test_directory_without_permission_is_a_store_error(owned_path: Path, permiss
 
     with as_nobody(), pytest.raises(StoreError, match="Permission denied"):
         open_store(owned_path, "a")
+
+
+def test_store_that_nobody_may_look_for_is_a_store_error(owned_path: Path) -> None:
+    with as_nobody():
+        assert not has_store(owned_path)
+        open_store(owned_path, "a").close()
+        assert has_store(owned_path)
+        owned_path.chmod(0o000)
+
+        with pytest.raises(StoreError, match="cannot use the data directory"):
+            has_store(owned_path)
 
 
 @pytest.mark.parametrize("permissions", [0o000, 0o400])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from conductor.core.effects import AppendEntries, Truncate
+from conductor.core.founding import Founding
 from conductor.core.values import Index
 from conductor.ports import Store
 from conductor.store.memory import MemoryStore
@@ -14,9 +15,11 @@ from tests.store.builders import Chain, a_key, apply, form
 
 class _MemoryDisk:
     def __init__(self) -> None:
-        self._store = MemoryStore(a_key("a"))
+        self._store: MemoryStore | None = None
 
-    def boot(self) -> Store:
+    def boot(self, founding: Founding | None = None, head: bytes = b"") -> Store:
+        if self._store is None:
+            self._store = MemoryStore(a_key("a"), founding, head)
         self._store.close()
         return self._store
 

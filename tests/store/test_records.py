@@ -16,13 +16,17 @@ from conductor.store.codec import (
     Tail,
     encode_base,
     encode_certificate,
+    encode_founding,
     encode_promise,
     encode_tail,
     record_checksum,
 )
 from conductor.store.rows import encode_entry
+from conductor.store.schema import put_record
 from tests.store.builders import (
+    FOUNDING,
     GENESIS,
+    INHERITED,
     Chain,
     a_certificate,
     a_genesis,
@@ -64,6 +68,15 @@ def record(name: str, value: bytes) -> Forge:
     return forge
 
 
+def record_of(name: str, value: bytes) -> Forge:
+    """Add a record that the store does not have, with a good checksum."""
+
+    def forge(connection: sqlite3.Connection) -> None:
+        put_record(connection, name, value)
+
+    return forge
+
+
 def statement(text: str) -> Forge:
     """Run a statement."""
 
@@ -88,6 +101,16 @@ def pruned_without_certificate(connection: sqlite3.Connection) -> None:
     record("base", encode_base(base_at(ENTRIES[0].position)))(connection)
     record("certificate", b"")(connection)
     connection.execute("DELETE FROM entries WHERE log_index = 1")
+
+
+def inherited_with(payload: bytes) -> Forge:
+    """Let the store have begun with a payload, and hold this one for it."""
+
+    def forge(connection: sqlite3.Connection) -> None:
+        put_record(connection, "founding", encode_founding(INHERITED))
+        put_record(connection, "head", payload)
+
+    return forge
 
 
 FORGERIES: dict[str, tuple[Forge, str]] = {
@@ -155,6 +178,20 @@ FORGERIES: dict[str, tuple[Forge, str]] = {
     "size changed": (statement("UPDATE entries SET body_size = 1"), "header of entry 1"),
     "body changed": (statement("UPDATE entries SET body = x'00'"), "body of entry 1"),
     "column of another type": (statement("UPDATE entries SET epoch = 'one'"), "other types"),
+    "founding cut": (record_of("founding", encode_founding(FOUNDING)[:-1]), "cut short"),
+    "founding of nobody": (
+        record_of("founding", b"\x01" + bytes(8 + 4 + 1)),
+        "malformed: 0 voters",
+    ),
+    "founding without its checksum": (
+        statement("INSERT INTO records VALUES ('founding', x'01', x'00')"),
+        "the record of its founding",
+    ),
+    "payload of the founding missing": (
+        record_of("founding", encode_founding(INHERITED)),
+        "the record of its head",
+    ),
+    "payload of the founding changed": (inherited_with(b"another payload"), "that it began with"),
     "table missing": (statement("DROP TABLE entries"), "no such table"),
     "schema version of the header": (statement("PRAGMA user_version = 7"), "schema version 7"),
 }

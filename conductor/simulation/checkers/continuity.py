@@ -9,10 +9,11 @@ from conductor.simulation.checkers.checker import fail
 class Continuity:
     """Hears of every block that some op-node tells the world about."""
 
-    def __init__(self, chain: Chain, *, allows_forks: bool) -> None:
+    def __init__(self, chain: Chain, *, allows_forks: bool, head: Block | None = None) -> None:
+        """`head`: the last block that the world has heard of before."""
         self._chain = chain
         self._allows_forks = allows_forks
-        self._head: Block | None = None
+        self._head = head
         self.gossiped = 0
         """How many blocks were told."""
 

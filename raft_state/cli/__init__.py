@@ -1,0 +1,1 @@
+"""The program `op-conductor-init`: its commands only parse, call and print."""
