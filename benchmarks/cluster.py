@@ -151,6 +151,10 @@ class Cluster:
         if number is signal.SIGKILL:
             self._processes[plan.server_id].wait()
 
+    def process_id(self, plan: NodePlan) -> int:
+        """Of that node's newest life."""
+        return self._processes[plan.server_id].pid
+
     def settle(self) -> NodePlan:
         """Wait until all nodes are serving, see each other serving, and have one log; the leader.
 

@@ -265,7 +265,8 @@ def _bind_grpc(server: grpc.aio.Server, address: Address) -> int:
         port = server.add_insecure_port(str(address))
     except RuntimeError as error:
         raise ConfigError(
-            f"cannot listen on --grpc-addr {address}: is another conductor running there?"
+            f"cannot listen on --grpc-addr {address}: is the address on this machine by now, and "
+            "does no other conductor use the port?"
         ) from error
     return port
 

@@ -66,6 +66,8 @@ class HealthView:
     quorum_safe: bool
     reasons: tuple[str, ...]
     version: str
+    only_paused: bool = False
+    """Nothing but an operator's pause keeps it from being fit."""
 
 
 @dataclass(frozen=True, slots=True)

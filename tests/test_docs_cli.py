@@ -15,7 +15,8 @@ from conductor.cli.main import COMMANDS, program
 from conductor.cli.options import EnvironmentOption
 from conductor.exit_codes import ExitCode
 
-PAGE = (Path(__file__).resolve().parent.parent / "docs" / "cli.md").read_text("utf-8")
+PAGE_PATH = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
+PAGE = PAGE_PATH.read_text("utf-8")
 
 
 def section(name: str) -> str:
@@ -53,6 +54,14 @@ def test_every_command_is_listed_in_the_order_of_the_help() -> None:
     assert [
         name for name in re.findall(r"^## (.*)$", PAGE, re.MULTILINE) if name in COMMANDS
     ] == listed
+
+
+def test_help_of_an_override_points_to_the_way_out_that_is_documented() -> None:
+    operations = (PAGE_PATH.parent / "operations.md").read_text("utf-8")
+    examples = " ".join((command_of("override-leader").epilog or "").split())
+
+    assert '"Form a cluster anew" in docs/operations.md' in examples
+    assert "### Form a cluster anew\n" in operations
 
 
 @pytest.mark.parametrize("name", OPTIONS)

@@ -66,11 +66,19 @@ def read(directory: Path, server_id: str = "node-1") -> Founding:
     return begin(directory, server_id).founding
 
 
-@pytest.mark.parametrize("way", ["node", "cluster", "link"])
+@pytest.mark.parametrize("way", ["node", "cluster", "link", "volume", "cluster of volumes"])
 def test_directory_is_that_of_the_node_or_holds_it(tmp_path: Path, way: str) -> None:
     write_node(tmp_path / "state" / "node-1")
     (tmp_path / "link").symlink_to(tmp_path / "state" / "node-1")
-    given = {"node": tmp_path / "state" / "node-1", "cluster": tmp_path / "state"}
+    write_node(tmp_path / "volumes" / "pvc-7")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "node-1").symlink_to(tmp_path / "volumes" / "pvc-7")
+    given = {
+        "node": tmp_path / "state" / "node-1",
+        "cluster": tmp_path / "state",
+        "volume": tmp_path / "links" / "node-1",
+        "cluster of volumes": tmp_path / "links",
+    }
 
     founding = read(given.get(way, tmp_path / "link"))
 

@@ -84,7 +84,7 @@ class Rest:
 
     async def _ready(self, _: web.Request) -> web.Response:
         health = self._conductor.health()
-        obstacles = _unreadiness(health, is_paused=self._conductor.is_paused())
+        obstacles = _unreadiness(health)
         document = {"ready": not obstacles, "reasons": obstacles, "version": health.version}
         return json_answer(document, 503 if obstacles else 200)
 
@@ -146,12 +146,13 @@ class Rest:
         return json_answer({"certified": receipt.certified, "height": receipt.height})
 
 
-def _unreadiness(health: HealthView, *, is_paused: bool) -> tuple[str, ...]:
+def _unreadiness(health: HealthView) -> tuple[str, ...]:
     """Why the node does not do its part in the cluster; empty when it does, leading or not.
 
-    A paused node follows as it should: that an operator keeps it from leading is no fault of it.
+    A node that is only paused follows as it should: that an operator keeps it from leading is no
+    fault of it.
     """
-    if health.leader_id and (health.serving or is_paused):
+    if health.leader_id and (health.serving or health.only_paused):
         return ()
     return health.reasons if health.leader_id else ("no leader is known", *health.reasons)
 

@@ -8,7 +8,9 @@ from conductor.cli.client_options import STEERING_OPTIONS, ServerLists, named_se
 
 _EXAMPLES = """\b
 Examples:
-  The cluster is gone for good, and this machine's op-node alone has to go on:
+  No quorum is left, and op-batcher and op-proposer shall find this machine. Its op-node builds no
+  blocks by it, since commits still need a quorum: for that see "Form a cluster anew" in
+  docs/operations.md.
     op-conductor override-leader on
   Back to what the cluster says:
     op-conductor override-leader off

@@ -49,7 +49,7 @@ class Report:
 
     @property
     def view(self) -> GetStatusResponse | None:
-        """The answer that knows most: a leader's, else that of the highest epoch."""
+        """The answer that knows most."""
         return best_view(self.answers)
 
     @property
@@ -63,11 +63,18 @@ class Report:
         return EXIT_CODES[self.state]
 
 
+def leads(status: GetStatusResponse) -> bool:
+    """Whether that server leads; `is_leader` is also true of one that an operator makes say so."""
+    return status.role == "leader" and status.leader_id == status.server_id
+
+
 def best_view(answers: Sequence[StatusAnswer]) -> GetStatusResponse | None:
-    """The answer that knows most: a leader's, else that of the highest epoch; None without any."""
+    """The answer that knows most: a leader's, else one that knows a leader, else that of the
+    highest epoch; None without any.
+    """
     return max(
         (status for _, status in answered(answers)),
-        key=lambda status: (status.is_leader, status.epoch),
+        key=lambda status: (leads(status), bool(status.leader_id), status.epoch),
         default=None,
     )
 
@@ -118,13 +125,18 @@ def _sick_voters(view: GetStatusResponse, answers: Sequence[StatusAnswer]) -> It
                 f"voter {name} is not serving: ask it why: "
                 f"op-conductor status --server {status.member.grpc_address}"
             )
+        elif not status.serving and own[name].serving:
+            yield (
+                f"voter {name} serves by its own word; {view.server_id} has not probed it long "
+                "enough yet"
+            )
         elif not status.serving and not own[name].paused:
             why = "; ".join(own[name].reasons)
             yield f"voter {name} is not serving" + (f": {why}" if why else "")
 
 
 def _rival_leaders(answers: Sequence[StatusAnswer]) -> Iterator[str]:
-    leaders = {status.server_id: status for _, status in answered(answers) if status.is_leader}
+    leaders = {status.server_id: status for _, status in answered(answers) if leads(status)}
     if len(leaders) > 1:
         names = ", ".join(f"{name} (epoch {leaders[name].epoch})" for name in sorted(leaders))
         yield f"more than one server answered that it leads: {names}"
@@ -154,11 +166,12 @@ def _steered(answers: Sequence[StatusAnswer]) -> Iterator[str]:
 
 def _remarks(view: GetStatusResponse, answers: Sequence[StatusAnswer]) -> Iterator[str]:
     """What else the servers say of themselves."""
+    own_fit = {status.server_id for _, status in answered(answers) if status.serving}
     quoted = {
         status.member.server_id
         for status in view.members
         if status.member.voter and status.reachable and not status.serving
-    }
+    } - own_fit
     for _, status in answered(answers):
         if status.server_id not in quoted:
             for reason in status.reasons:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from conductor.cli.answers import Answer, answered, error_as_json, exit_code_of_answers
 from conductor.cli.client import GET_STATUS, Call, Conductors
 from conductor.cli.confirmation import check_can_ask, confirm
+from conductor.cli.status_report import leads
 from conductor.cli.waiting import wait_until
 from conductor.cli.words import print_json, say, say_error
 from conductor.config import Address
@@ -119,8 +120,7 @@ def _looked_at_again(
 
     def has_settled(after: dict[Address, GetStatusResponse]) -> bool:
         return not any(
-            after[server].is_leader or not after[server].leader_id
-            for server in leaders & after.keys()
+            leads(after[server]) or not after[server].leader_id for server in leaders & after.keys()
         )
 
     after = wait_until(look, has_settled, timeout_ms=SETTLE_MS_MAX)
@@ -135,7 +135,7 @@ def _relieved(changes: Sequence[Change]) -> set[Address]:
         for change in changes
         if change.changed
         and change.before is not None
-        and change.before.is_leader
+        and leads(change.before)
         and any(
             status.member.voter and status.serving and status.member.server_id not in told
             for status in change.before.members
@@ -145,18 +145,31 @@ def _relieved(changes: Sequence[Change]) -> set[Address]:
 
 def _tell(action: Action, changes: Sequence[Change]) -> None:
     """What the tables do not say, on stderr."""
+    relieved = _relieved(changes)
     for change in changes:
         if change.error is not None:
             say_error(change.error)
         elif not change.changed and change.before is not None:
-            say(f"{change.before.server_id} was so already: nothing was changed")
+            say(_left_alone(action, change.server, change.before))
         elif change.changed and change.after is None:
             say(f"{change.server} has done it, and does not tell its state now")
-        elif action.gives_leadership_away and change.after and change.after.is_leader:
-            say(
-                f"{change.after.server_id} leads on: no other voter can take over. See "
-                f"op-conductor status --all --server {change.server}"
+        elif action.gives_leadership_away and change.after and leads(change.after):
+            name = change.after.server_id
+            what = (
+                f"{name} still leads after {SETTLE_MS_MAX // 1000} s."
+                if change.server in relieved
+                else f"{name} leads on: no other voter can take over."
             )
+            say(f"{what} See op-conductor status --all --server {change.server}")
+
+
+def _left_alone(action: Action, server: Address, status: GetStatusResponse) -> str:
+    if action.gives_leadership_away and leads(status):
+        return (
+            f"{status.server_id} was so already, and leads all the same. Pass the leadership on: "
+            f"op-conductor transfer --server {server}"
+        )
+    return f"{status.server_id} was so already: nothing was changed"
 
 
 def _as_json(change: Change) -> dict[str, Any]:

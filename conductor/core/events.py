@@ -103,6 +103,8 @@ class FitnessChanged:
     """Fit to lead."""
     sequencer_ok: bool
     """Its sequencer is healthy, or it has none."""
+    paused: bool = False
+    """An operator keeps it from being handed the leadership."""
 
 
 @dataclass(frozen=True, slots=True)

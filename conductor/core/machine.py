@@ -170,8 +170,9 @@ class Machine:
                 self._designated(server_id, reason)
             case PayloadSubmitted() | ReadRequested() | HandOverRequested() | RequestAbandoned():
                 self._take_request(event)
-            case FitnessChanged(serving, sequencer_ok):
+            case FitnessChanged(serving, sequencer_ok, paused):
                 self.node.serving, self.node.sequencer_ok = serving, sequencer_ok
+                self.node.paused = paused
             case PeerFitnessChanged(server_id, serving):
                 change = self.node.serving_peers.add if serving else self.node.serving_peers.discard
                 change(server_id)
@@ -388,6 +389,8 @@ class Machine:
             return f"epoch {promise.epoch} is promised already"
         if not self.node.is_voter:
             return "it is not a voter"
+        if self.node.paused:
+            return "it is paused: resume it first"
         return "" if self.node.fit or message.forced else "it is not fit to lead"
 
     def _take_back(self, reason: str) -> None:
@@ -402,7 +405,7 @@ class Machine:
     # Who leads
 
     def _note_leader(self) -> None:
-        """Notice when another member's leadership is established, or is not heard any more."""
+        """Notice when another member's leadership is established, or is over for this one."""
         contact = self.voter.live_contact()
         if self.leadership is not None:
             if self.is_established:
@@ -428,6 +431,5 @@ class Machine:
     def _forget_leader(self) -> None:
         if self.known_leader is not None:
             ended, self.known_leader = self.known_leader, None
-            self.node.outbox.notify(
-                LeadershipChanged(ended.epoch, None, f"{ended.server_id} is not heard any more")
-            )
+            reason = self.voter.why_left(ended.server_id, ended.epoch)
+            self.node.outbox.notify(LeadershipChanged(ended.epoch, None, reason))

@@ -67,6 +67,8 @@ class Node:
     serving: bool = False
     """Whether this node's own monitors say that it is fit to lead."""
     sequencer_ok: bool = True
+    paused: bool = False
+    """Whether an operator has paused this node: no order makes it lead."""
     serving_peers: set[ServerId] = field(default_factory=set)
     """The members that the probes found fit to lead."""
     dead_peers: set[ServerId] = field(default_factory=set)

@@ -32,7 +32,7 @@ from conductor.core.messages import (
     PromiseRequest,
 )
 from conductor.core.node import Node
-from conductor.core.values import Base, Entry, Epoch, MemberKey, Position
+from conductor.core.values import Base, Entry, Epoch, MemberKey, Position, ServerId
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,13 +193,23 @@ class Voter:
 
     def live_contact(self) -> LeaderContact | None:
         """The leader that was heard within the leader timeout and is not known to be dead."""
-        node = self._node
         contact = self.contact
-        if contact is None or contact.epoch != node.promise.epoch:
+        if contact is None or contact.epoch != self._node.promise.epoch:
             return None
-        if node.now_ms >= contact.heard_ms + node.settings.leader_timeout_ms:
-            return None
-        return None if contact.leader.server_id in node.dead_peers else contact
+        return None if self._is_silent(contact) else contact
+
+    def _is_silent(self, contact: LeaderContact) -> bool:
+        node = self._node
+        is_late = node.now_ms >= contact.heard_ms + node.settings.leader_timeout_ms
+        return is_late or contact.leader.server_id in node.dead_peers
+
+    def why_left(self, leader_id: ServerId, epoch: Epoch) -> str:
+        """Why the leader of `epoch` is not this node's any more: it fell silent, or gave way."""
+        contact, promise = self.contact, self._node.promise
+        fell_silent = contact is not None and contact.epoch == epoch and self._is_silent(contact)
+        if fell_silent or promise.promised_to is None or promise.epoch <= epoch:
+            return f"{leader_id} is not heard any more"
+        return f"promised epoch {promise.epoch} to {promise.promised_to.server_id}"
 
     # Entries
 

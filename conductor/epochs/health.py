@@ -10,7 +10,7 @@ voter with a clean record is named; one that failed lately is named only after a
 that two sick servers do not pass the leadership back and forth.
 
 Whom an operator chose is left alone while it is fit, however long. If it was unfit already when it
-came to lead, by force, it gets a whole hold-down to become fit.
+came to lead, by force, it gets a whole hold-down to become fit, unless it is paused meanwhile.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class HealthEpochManager:
         if not seen.reachable:
             return True
         was_forced = leader.by_transfer and leader.epoch != self._fit_epoch
-        if was_forced and now_ms - leader.since_ms < self._preempt_hold_down_ms:
+        if was_forced and not seen.paused and now_ms - leader.since_ms < self._preempt_hold_down_ms:
             return False
         return now_ms - self._lost_ms >= self._health_interval_ms
 
@@ -166,7 +166,10 @@ class HealthEpochManager:
             return None
         if _is_fit(best):
             return Designation(best.server_id, "is the first fit voter, and nobody leads")
-        return Designation(best.server_id, "is in reach; nobody leads, and no voter is fit")
+        return Designation(
+            best.server_id,
+            "is the first voter in reach; nobody leads, and none is known to be fit yet",
+        )
 
     def _initial(self, observation: Observation) -> ServerId | None:
         """The initial leader, fit or not, until it has had its chance and let it pass.

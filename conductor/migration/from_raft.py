@@ -22,7 +22,7 @@ from conductor.core.values import Epoch, Head, ServerId
 from conductor.errors import ConfigError, InvalidArgument, NotFound, StoreError
 from conductor.migration.raft_node import LOOK, RaftState, state_of
 from conductor.migration.settling import settled
-from raft_state.node import is_node_directory, node_directories, open_node
+from raft_state.node import is_node_directory, node_directories, open_node, server_id_of
 from raft_state.raft import Server, configuration_problems, shown
 
 
@@ -96,7 +96,7 @@ def _node_directory(directory: Path, server_id: str, option: str) -> Path:
         is_node = is_node_directory(directory)
         if not is_node and is_node_directory(child):
             return child
-        names = [node.resolve().name for node in node_directories(directory)]
+        names = [server_id_of(node) for node in node_directories(directory)]
     except (NotFound, StoreError) as error:
         raise ConfigError(f"{option}: {error}") from error
     if not is_node:
@@ -104,7 +104,8 @@ def _node_directory(directory: Path, server_id: str, option: str) -> Path:
             f"{option} has no node's folder '{server_id}', but {listed(names)}: name one of them, "
             "there or as --server-id"
         )
-    if names != [server_id]:
+    # A link to the node's folder is called as one likes; that it leads there is enough.
+    if server_id not in (*names, directory.resolve().name):
         raise ConfigError(
             f"{option} is the folder of '{names[0]}', but this server is '{server_id}': a node's "
             "folder is called like the node, so rename it, or leave --server-id out"

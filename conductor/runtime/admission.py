@@ -3,12 +3,13 @@ travel.
 
 Invariant: an acknowledgement, a certificate or an order that reaches the core was signed by the
 member that it names, in the incarnation that the membership names. What does not fit is dropped,
-never trusted.
+never trusted. What was found true a moment ago is not checked again: a member that has nothing new
+repeats its last acknowledgement at every heartbeat.
 """
 
 from __future__ import annotations
 
-from conductor.core.certificate import Certificate, VerifySignature
+from conductor.core.certificate import Acknowledgement, Certificate, VerifySignature
 from conductor.core.machine import Machine
 from conductor.core.messages import (
     Acknowledged,
@@ -20,7 +21,7 @@ from conductor.core.messages import (
     Message,
     PromiseRequest,
 )
-from conductor.core.values import Base, MemberKey
+from conductor.core.values import Base, MemberKey, Membership, ServerId
 from conductor.errors import InvalidArgument, Unauthenticated
 
 
@@ -30,6 +31,8 @@ class Admission:
     def __init__(self, machine: Machine, verify: VerifySignature) -> None:
         self._node = machine.node
         self._verify = verify
+        self._admitted: dict[ServerId, tuple[Acknowledgement, Membership]] = {}
+        """The newest acknowledgement of each member, and the membership that named its key."""
 
     def check(self, sender: MemberKey, message: Message) -> None:
         """Raise InvalidArgument or Unauthenticated for what must not reach the core."""
@@ -37,9 +40,7 @@ class Admission:
             case Acknowledged(_, acknowledgement):
                 if acknowledgement.member != sender:
                     raise Unauthenticated(f"{sender.server_id} passes on another's word")
-                acknowledgement.check(
-                    self._node.cluster_id, self._node.log.membership, self._verify
-                )
+                self._check_acknowledgement(acknowledgement)
             case Append():
                 self._check_certificate(message.certificate)
             case InstallBase():
@@ -53,6 +54,14 @@ class Admission:
                 self._check_order(message.order)
             case PromiseRequest() if message.order is not None:
                 self._check_order(message.order)
+
+    def _check_acknowledgement(self, acknowledgement: Acknowledgement) -> None:
+        membership, server_id = self._node.log.membership, acknowledgement.member.server_id
+        admitted = self._admitted.get(server_id)
+        if admitted is not None and admitted[1] is membership and admitted[0] == acknowledgement:
+            return
+        acknowledgement.check(self._node.cluster_id, membership, self._verify)
+        self._admitted[server_id] = (acknowledgement, membership)
 
     def _check_certificate(self, certificate: Certificate | None) -> None:
         """Only a certificate that would raise our certified index is ever used, and so checked."""

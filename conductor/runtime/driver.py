@@ -34,7 +34,7 @@ from conductor.runtime.admission import Admission
 from conductor.runtime.bodies import BodyCache
 from conductor.runtime.deadlines import Deadline
 from conductor.runtime.outgoing import Outgoing, signed
-from conductor.runtime.signatures import RepeatSigner, RepeatVerifier
+from conductor.runtime.signatures import RepeatSigner
 from conductor.runtime.supervisor import supervised
 from conductor.runtime.trail import Trail
 from conductor.runtime.writer import Writer
@@ -64,11 +64,12 @@ class Driver:
     def __init__(self, machine: Machine, ports: DriverPorts) -> None:
         self.machine = machine
         self._ports = ports
-        self._admission = Admission(machine, RepeatVerifier(ports.verify))
+        self._admission = Admission(machine, ports.verify)
         self._signer = RepeatSigner(ports.signer)
         self._queue: deque[tuple[Event, Bodies]] = deque()
         self._is_stepping = False
         self._is_broken = False
+        self._supervised = supervised("core", self._fail)
         self._deadline = Deadline(ports.clock, lambda: self.post(DeadlineReached()))
         self.rejected_messages = 0
         self.trail = Trail(machine)
@@ -91,7 +92,7 @@ class Driver:
 
     def _drain(self) -> None:
         self._is_stepping = True
-        with supervised("core", self._fail):
+        with self._supervised:
             while self._queue and not self._is_broken:
                 event, bodies = self._queue.popleft()
                 self._ports.cache.add(bodies)

@@ -132,6 +132,8 @@ class Node:
         self._is_stopping = False
         self._monitor = Monitor(config)
         self._condition = Condition(False, True, ("the node is starting",))
+        self.is_only_paused = False
+        """Whether the pause alone keeps the node from serving."""
         self._changes = Changes()
         self._pulse = Pulse(ports.clock, config.timing.heartbeat_ms, self._beat)
         self._is_draining = False
@@ -186,6 +188,7 @@ class Node:
     async def stop(self) -> None:
         """Answer everyone who waits, and fall silent."""
         self._is_stopping = True
+        self.is_only_paused = False
         self.formation.stop()
         self.history.end()
         self._condition = dataclasses.replace(
@@ -242,6 +245,7 @@ class Node:
         )
         self._heir = Heir(member, state, ports.store, ports.spawn)
         member.start()
+        self._tell_fitness()
         surroundings.join(genesis.voters, genesis.cluster_id)
         self._pulse.hurry()
 
@@ -265,9 +269,7 @@ class Node:
         surroundings.show(serving=serving, paused=self._paused)
         if self._member is None or self._election is None or machine is None:
             return
-        sequencer_ok = self._condition.sequencer_ok
-        if (machine.node.serving, machine.node.sequencer_ok) != (serving, sequencer_ok):
-            self._member.driver.post(FitnessChanged(serving, sequencer_ok))
+        self._tell_fitness()
         own = MemberObservation(
             server_id=self._own.server_id,
             reachable=True,
@@ -284,6 +286,16 @@ class Node:
             if seen.server_id != self._own.server_id
         )
 
+    def _tell_fitness(self) -> None:
+        """Tell the core what has changed, a pause before it is answered: orders come any time."""
+        member, condition = self._member, self._condition
+        if member is None or self._is_stopping:
+            return
+        fitness = FitnessChanged(condition.serving, condition.sequencer_ok, self._paused)
+        core = member.machine.node
+        if fitness != FitnessChanged(core.serving, core.sequencer_ok, core.paused):
+            member.driver.post(fitness)
+
     def _assess(self, now_ms: int) -> Condition:
         member = self._member
         observed = self._election.observed.values() if self._election else ()
@@ -298,6 +310,7 @@ class Node:
             voters_reached=1 + sum(seen.reachable for seen in others),
         )
         condition = self._monitor.assess(self.machine, self.formation.forming, measured)
+        self.is_only_paused = self._paused and len(condition.reasons) == 1  # One for each fault.
         remarks = (*condition.remarks, *self.formation.strangers)
         return dataclasses.replace(condition, remarks=remarks)
 
@@ -417,6 +430,7 @@ class Node:
         if paused != self._paused:
             self._paused = paused
             logger.info("node_paused" if paused else "node_resumed")
+            self._tell_fitness()
             self._pulse.hurry()
 
     @property

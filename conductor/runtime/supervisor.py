@@ -7,8 +7,9 @@ that catches everything.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any
 
 import structlog
@@ -16,14 +17,29 @@ import structlog
 logger = structlog.get_logger(__name__)
 
 
-@contextmanager
-def supervised(name: str, on_failure: Callable[[Exception], None]) -> Iterator[None]:
+class _Supervised(AbstractContextManager[None]):
+    """May be entered again and again: the core's steps are, many times a second."""
+
+    def __init__(self, name: str, on_failure: Callable[[Exception], None]) -> None:
+        self._name = name
+        self._on_failure = on_failure
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self._on_failure(error)
+        logger.error("task_failed", task=self._name, exc_info=error)
+        return True
+
+
+def supervised(name: str, on_failure: Callable[[Exception], None]) -> _Supervised:
     """Hand whatever the block fails with to `on_failure` instead of the caller, and log it."""
-    try:
-        yield
-    except Exception as error:
-        on_failure(error)
-        logger.exception("task_failed", task=name)
+    return _Supervised(name, on_failure)
 
 
 class Supervisor:

@@ -96,7 +96,8 @@ class UseCases:
         """Whether this node is fit to lead."""
         node = self._node
         node.look_at_the_clock()
-        return health_view(node.machine, node.own, node.condition, quorum_safe=node.quorum_safe)
+        view = health_view(node.machine, node.own, node.condition, quorum_safe=node.quorum_safe)
+        return dataclasses.replace(view, only_paused=node.is_only_paused)
 
     def status(self) -> StatusView:
         """All of it."""

@@ -127,7 +127,7 @@ def restore(
     """Do what the plan says. StoreLocked, StoreFull, other StoreError: everything is as before.
 
     `keep_replaced`: the old directories stay beside the new ones. `settled`: waits until a
-    conductor that has begun to start must have shown itself.
+    conductor that waits for the lock of an old database must have asked again.
     """
     stamp = now.astimezone(UTC).strftime(STAMP)
     meter = Meter(progress, 2 * sum(part.size_bytes for part in plan.replacements))

@@ -8,7 +8,7 @@ where `leftovers` of the next run finds it and says what to do.
     build   <id>.restoring-<time>   the new directory, complete and durable
     rename  <id>                 -> <id>.replaced-<time>
     rename  <id>.restoring-<time> -> <id>
-    settle  nobody has come to use the old databases meanwhile
+    turn    away whoever waits for the lock of an old database
     remove  <id>.replaced-<time> -> <id>.discarded-<time>, and then that
 """
 
@@ -68,15 +68,24 @@ def new_swap(target: Path, stamp: str) -> Swap:
 
 
 def swap_directories(swaps: Sequence[Swap], *, settled: Callable[[], None] = settle) -> None:
-    """Rename every new directory into its place. StoreLocked, StoreError: all is as before."""
-    with DatabaseLocks((swap.target for swap in swaps), exclusive=True) as locks:
-        require_unlocked(locks)
+    """Rename every new directory into its place. StoreLocked, StoreError: all is as before.
+
+    But the new ones are spoilt then. `settled`: waits until a conductor that waits for the lock of
+    an old database must have asked again.
+    """
+    with (
+        DatabaseLocks((swap.target for swap in swaps), exclusive=True, writable=True) as old,
+        DatabaseLocks((swap.fresh for swap in swaps), exclusive=True, writable=True) as new,
+    ):
+        require_unlocked(old)
         renames: list[Rename] = []
         for swap in swaps:
             if os.path.lexists(swap.target):
                 renames.append((swap.target, swap.replaced))
             renames.append((swap.fresh, swap.target))
-        exchange(renames, locks, settled=settled)
+        exchange(renames, old, new)
+        new.close()
+        old.turn_away(settled)
 
 
 def discard(replaced: Path) -> None:

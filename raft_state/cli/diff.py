@@ -12,7 +12,7 @@ from conductor.errors import NotFound
 from conductor.exit_codes import ExitCode
 from raft_state.cli.options import environment_option
 from raft_state.cli.output import output_option, print_json, printable_text
-from raft_state.cli.reading import readable
+from raft_state.cli.reading import lock_timeout_option, readable
 
 if TYPE_CHECKING:
     from raft_state.diff import NodeDifference, StateDifference, ValueDifference
@@ -36,14 +36,7 @@ state; 7 one is damaged or in use.
 @click.command(epilog=_EXAMPLES)
 @click.argument("a", type=click.Path(path_type=Path), metavar="A")
 @click.argument("b", type=click.Path(path_type=Path), metavar="B")
-@environment_option(
-    "--lock-timeout",
-    type=click.FloatRange(min=0, max=3600),
-    metavar="SECONDS",
-    default=0.0,
-    default_text="0",
-    meaning="How long to wait for a database that a conductor has in use.",
-)
+@lock_timeout_option
 @environment_option(
     "--live",
     # No value of its own, which could be one of the two paths.

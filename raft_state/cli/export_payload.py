@@ -11,6 +11,7 @@ import click
 
 from raft_state.cli.options import GO_BOOLEAN, environment_option
 from raft_state.cli.output import output_option, print_json, printable
+from raft_state.cli.payload_file import require_writable, write_payload
 from raft_state.cli.reading import readable, reading_options
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ Examples:
   op-conductor-init export-payload --live --state-dir /data/raft/sequencer-1 --out newest.json
 """
 
-_UNTOLD = {"ssz", "directory"}
+_UNTOLD = {"stored", "ssz", "directory"}
 
 
 @click.command("export-payload", epilog=_EXAMPLES)
@@ -81,48 +82,40 @@ def export_payload(
 
     The newest is what op-conductor would hold if its whole log is committed, from log and snapshot
     together. Says where the payload was found and whether it is committed for sure, on stderr when
-    the payload itself goes to stdout.
+    the payload itself goes to stdout. With -o json and no --out that alone is printed, and no
+    payload.
     """
     # Imported here so that `--help` waits for nothing.
-    from raft_state.bolt import new_file
     from raft_state.export import Choice, PayloadFormat, find_payload
+    from raft_state.node import node_directories
 
-    _require_place(format_name, out, output)
+    if format_name == "ssz" and out is None and output != "json" and _is_terminal():
+        raise click.UsageError(
+            "SSZ is binary and stdout is a terminal: give --out FILE, send it to a file or a "
+            "program, or use --format json"
+        )
     how = PayloadFormat(format_name)
     if height is not None and index is not None:
         raise click.UsageError("--height and --index exclude each other: give one of them")
+    if out is not None:
+        require_writable(out, node_directories(state_dir), force=force)
     with readable(state_dir, live=live) as directory:
         found = find_payload(directory, Choice(height, index), lock_timeout_s=lock_timeout)
     data = found.encoded(how)
     if how is PayloadFormat.JSON:
         data += b"\n"
-    if out is None:
-        click.echo(_text(found), err=True)
-        click.echo(data, nl=False)
-        return
-    with new_file(out, replace=force) as stream:
-        stream.write(data)
+    for warning in found.warnings:
+        click.echo(f"warning: {printable(warning)}", err=True)
+    if out is not None:
+        write_payload(out, data, force=force)
     if output == "json":
         print_json({**_facts(found), "format": how, "out": out, "size_bytes": len(data)})
+    elif out is None:
+        click.echo(_text(found), err=True)
+        click.echo(data, nl=False)
     else:
         click.echo(_text(found))
         click.echo(f"Wrote {len(data)} bytes of {how.value.upper()} to {printable(str(out))}")
-
-
-def _require_place(format_name: str, out: Path | None, output: str) -> None:
-    """A usage error when the payload would go where it must not."""
-    if out is not None:
-        return
-    if output == "json":
-        raise click.UsageError(
-            "-o json prints what the payload is, and without --out the payload itself would go "
-            "there too: give --out FILE"
-        )
-    if format_name == "ssz" and _is_terminal():
-        raise click.UsageError(
-            "SSZ is binary and stdout is a terminal: give --out FILE, send it to a file or a "
-            "program, or use --format json"
-        )
 
 
 def _is_terminal() -> bool:

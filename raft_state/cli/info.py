@@ -70,7 +70,13 @@ _INDEX = click.IntRange(min=0, max=2**64 - 1)
 @reading_options
 @environment_option("--index", type=_INDEX, metavar="N", meaning="Show this entry alone.")
 @environment_option(
-    "--from", "first", type=_INDEX, metavar="N", meaning="Show entries from this index on."
+    # Another variable than that of `recover --from`, which is an id.
+    "--from-index",
+    "--from",
+    "first",
+    type=_INDEX,
+    metavar="N",
+    meaning="Show entries from this index on.",
 )
 @environment_option(
     "--to", "last", type=_INDEX, metavar="N", meaning="Show entries up to this index."

@@ -18,6 +18,7 @@ from click.core import ParameterSource
 import conductor
 from conductor.errors import ConductorError
 from conductor.exit_codes import ExitCode, exit_code_of
+from raft_state.cli.endings import orderly_end
 from raft_state.cli.environment import unknown_variables
 from raft_state.cli.output import printable_text
 
@@ -141,7 +142,8 @@ def known_variables(context: click.Context) -> frozenset[str]:
 
 def main() -> None:
     """The entry point of `op-conductor-init`."""
-    program.main(prog_name="op-conductor-init")
+    with orderly_end():
+        program.main(prog_name="op-conductor-init")
 
 
 def _variables_of(param: click.Parameter) -> list[str]:

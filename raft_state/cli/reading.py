@@ -6,11 +6,12 @@ it is gone when the command ends, however it ends.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,6 +25,29 @@ PLAIN_WIDTH = 1000
 """Columns where there is no terminal: enough to wrap nothing."""
 
 
+class _Seconds(click.FloatRange):
+    """A range that `nan`, which is neither below nor above anything, is not in either."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        seconds = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
+        return float(seconds)
+
+
+lock_timeout_option = environment_option(
+    "--lock-timeout",
+    type=_Seconds(min=0, max=3600),
+    metavar="SECONDS",
+    default=0.0,
+    default_text="0",
+    meaning="How long to wait for a database that a conductor has in use.",
+)
+"""`--lock-timeout`, passed as `lock_timeout`."""
+
+
 def reading_options(command: Command) -> Command:
     """Add `--state-dir`, `--lock-timeout` and `--live`."""
     for option in (
@@ -34,14 +58,7 @@ def reading_options(command: Command) -> Command:
             meaning="Read a copy instead of the files themselves, so that conductors may run. It "
             "is made without stopping them, in $TMPDIR, and needs as much room there.",
         ),
-        environment_option(
-            "--lock-timeout",
-            type=click.FloatRange(min=0, max=3600),
-            metavar="SECONDS",
-            default=0.0,
-            default_text="0",
-            meaning="How long to wait for a database that a conductor has in use.",
-        ),
+        lock_timeout_option,
         environment_option(
             "--state-dir",
             type=click.Path(path_type=Path),
@@ -61,19 +78,22 @@ def readable(state_dir: Path, *, live: bool) -> Iterator[Path]:
         yield state_dir
         return
     # Imported here so that `--help` waits for nothing.
-    from raft_state.node import is_node_directory, node_directories
+    from raft_state.node import is_node_directory, node_directories, server_id_of
 
     directories = node_directories(state_dir)
     with tempfile.TemporaryDirectory(prefix="op-conductor-init-") as temporary:
         # A node's folder keeps its name; so does the folder of a cluster, for the report.
-        root = Path(temporary) / (state_dir.resolve().name or "state")
+        root = Path(temporary) / (server_id_of(state_dir) or "state")
+        is_node = is_node_directory(state_dir)
+        copies: dict[Path, Path] = {}
         for directory in directories:
-            target = root
-            if not is_node_directory(state_dir):
-                target = root / directory.resolve().name
-                # Two links to one folder.
-                target = root / directory.name if target.exists() else target
-            _copy_node(directory, target)
+            target = root if is_node else root / server_id_of(directory)
+            copy = copies.setdefault(directory.resolve(), target)
+            if copy == target:
+                _copy_node(directory, target)
+            else:
+                # Two names of one directory: whoever reads it says so.
+                target.symlink_to(copy)
         yield root
 
 

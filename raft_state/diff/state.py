@@ -11,7 +11,7 @@ from pathlib import Path
 
 from conductor.errors import NotFound, StoreMismatch
 from raft_state.diff.node import NodeDifference, compare_nodes
-from raft_state.node import is_node_directory, node_directories
+from raft_state.node import is_node_directory, node_directories, server_id_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,7 @@ def _nodes(state_dir: Path) -> dict[str, Path]:
     """Node directories by server id."""
     nodes: dict[str, Path] = {}
     for directory in node_directories(state_dir):
-        # In the folder of a cluster a link has the name of the node.
-        is_root = directory == state_dir
-        name = directory.resolve().name if is_root else directory.name
-        nodes[name] = directory
+        nodes[server_id_of(directory)] = directory
     if not nodes:
         raise NotFound(f"{state_dir}: no node")
     return nodes

@@ -12,9 +12,10 @@ from raft_state.exchange.disk import (
 )
 from raft_state.exchange.locks import POLL_S, DatabaseLocks, require_unlocked, settle
 from raft_state.exchange.owners import give
-from raft_state.exchange.renames import Rename, exchange
+from raft_state.exchange.renames import NO_LINKS, Rename, exchange, somebody_came
 
 __all__ = [
+    "NO_LINKS",
     "POLL_S",
     "DatabaseLocks",
     "Rename",
@@ -25,5 +26,6 @@ __all__ = [
     "remove_directories",
     "require_unlocked",
     "settle",
+    "somebody_came",
     "sync_directory",
 ]

@@ -1,22 +1,22 @@
 """Generates the state of a whole cluster: checks, writes, and reports.
 
-Invariant: nothing is written unless everything can be, and a dry run refuses whatever a real run
-would refuse.
+Invariant: nothing is written unless everything can be. A dry run refuses what a real run would
+refuse, except for what only writing tells, such as a full disk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from raft_state.bolt import write_database
-from raft_state.exchange import DatabaseLocks, require_unlocked, settle
+from raft_state.exchange import settle
 from raft_state.generate.explanation import effect_of, next_steps
 from raft_state.generate.plan import ClusterPlan, ClusterRequest, LeaderMode, make_plan
 from raft_state.generate.state import InitialState, initial_states
-from raft_state.generate.swap import put_into_place
-from raft_state.generate.target import Target, examine_target
+from raft_state.generate.swap import lock_held, put_into_place
+from raft_state.generate.target import Target, examine_target, require_writable
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,28 +61,28 @@ def generate_cluster(
 ) -> GenerateReport:
     """Write `<output_dir>/<server id>/raft-log.db` and `raft-stable.db` for every server.
 
-    `force` replaces what is there under their names, once `settled` has waited for conductors that
-    may just be starting; `dry_run` writes nothing. ConfigError names all that is wrong with the
-    request; Refused: something is in the way; StoreLocked: a conductor
-    runs on a state to be replaced; StoreError: the system refuses. After any of them everything is
-    as it was.
+    `force` replaces what is there under their names; `settled` waits until a conductor that was
+    just starting there must have asked for its databases again; `dry_run` writes nothing.
+    ConfigError names all that is wrong with the request; Refused: something is in the way;
+    StoreLocked: a conductor runs on a state to be replaced; StoreError: the system refuses. After
+    any of them everything is as it was.
     """
     plan = make_plan(request)
     states = {state.server_id: state for state in initial_states(plan)}
     target = examine_target(output_dir, plan.server_ids, force=force)
-    replaced = target.held
+    require_writable(target)
+    remarks: list[str] = []
     if dry_run:
-        held = (target.directory / name for name in replaced)
-        with DatabaseLocks(held, exclusive=True) as locks:
-            require_unlocked(locks)
+        with lock_held(target):
+            pass
     else:
-        put_into_place(
+        remarks = put_into_place(
             target,
             plan.server_ids,
             lambda directory: _write_node(directory, states),
             settled=settled,
         )
-    return _report(plan, target, output_dir, replaced, written=not dry_run)
+    return _report(plan, target, output_dir, remarks, written=not dry_run)
 
 
 def _write_node(directory: Path, states: dict[str, InitialState]) -> None:
@@ -94,7 +94,7 @@ def _report(
     plan: ClusterPlan,
     target: Target,
     output_dir: Path,
-    replaced: tuple[str, ...],
+    remarks: Sequence[str],
     *,
     written: bool,
 ) -> GenerateReport:
@@ -118,9 +118,9 @@ def _report(
             )
             for server in plan.configuration.servers
         ),
-        replaced=replaced,
+        replaced=target.held,
         written=written,
         effect=effect_of(plan),
-        warnings=(*plan.warnings, *leftovers),
+        warnings=(*plan.warnings, *leftovers, *remarks),
         next_steps=next_steps(plan, output_dir),
     )

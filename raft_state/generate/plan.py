@@ -13,10 +13,24 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from conductor.errors import ConfigError, InvalidArgument
-from raft_state.node import check_server_id, folder_of, parse_address
+from raft_state.node import (
+    DISCARDED,
+    REPLACED,
+    RESTORING,
+    check_server_id,
+    folder_of,
+    parse_address,
+)
 from raft_state.raft import Configuration, Server, Suffrage, decode_command
 
 TERM_MAX = 2**63 - 1
+
+BACKUP_FILES = ("manifest.json", "backup-metadata.txt")
+"""What lies beside the nodes' folders in a backup."""
+
+_SUFFIX_BYTES = max(map(len, (RESTORING, REPLACED, DISCARDED))) + len("20250707-120000-999")
+SERVER_ID_BYTES_MAX = 255 - _SUFFIX_BYTES
+"""Of UTF-8: `restore` makes folders beside a node's whose names are longer than its own."""
 
 
 class LeaderMode(enum.Enum):
@@ -114,7 +128,7 @@ def _list_problems(request: ClusterRequest) -> Iterator[str]:
 
 
 def _id_problems(server_ids: Sequence[str]) -> Iterator[str]:
-    yield from _item_problems("--server-ids", server_ids, check_server_id)
+    yield from _item_problems("--server-ids", server_ids, _check_folder)
     folders = defaultdict(list)
     for server_id in dict.fromkeys(server_ids):
         folders[folder_of(server_id)].append(server_id)
@@ -122,6 +136,19 @@ def _id_problems(server_ids: Sequence[str]) -> Iterator[str]:
         if len(alike) > 1:
             names = " and ".join(map(repr, alike))
             yield f"--server-ids: {names} are the same folder on systems that ignore case"
+
+
+def _check_folder(server_id: str) -> None:
+    """InvalidArgument unless all commands can handle a node's folder of this name."""
+    check_server_id(server_id)
+    size = len(server_id.encode())
+    if size > SERVER_ID_BYTES_MAX:
+        raise InvalidArgument(
+            f"has {size} bytes: {SERVER_ID_BYTES_MAX} at most, since a restore puts "
+            f"{_SUFFIX_BYTES} more behind it"
+        )
+    if folder_of(server_id) in BACKUP_FILES:
+        raise InvalidArgument("is the name of a file in every backup")
 
 
 def _address_problems(addresses: Sequence[str]) -> Iterator[str]:

@@ -7,7 +7,7 @@ directory called `.generating-...`, and the next run points at it.
     build   .generating-<random>/new/<id>     complete and durable
     rename  <id>                              -> .generating-<random>/old/<id>
     rename  .generating-<random>/new/<id>     -> <id>
-    settle  no conductor has come meanwhile to use the old databases
+    turn    away whoever waits for the lock of an old database
     remove  .generating-<random>
 """
 
@@ -19,22 +19,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from conductor.errors import StoreError
 from raft_state.exchange import (
     DatabaseLocks,
     Rename,
     disk_errors,
     exchange,
+    give,
     make_directories,
     remove_directories,
     require_unlocked,
+    somebody_came,
     sync_directory,
 )
 from raft_state.generate.target import Target, names_in
-from raft_state.node import GENERATING, STATE_NAMES
+from raft_state.node import DATABASES, GENERATING, STATE_NAMES
 
 DIRECTORY_MODE = 0o755
 """As op-conductor makes its own."""
+FILE_MODE = 0o600
 
 
 def put_into_place(
@@ -43,24 +45,67 @@ def put_into_place(
     build: Callable[[Path], None],
     *,
     settled: Callable[[], None],
-) -> None:
-    """Have `build` fill the directory of each server, then swap all in.
+) -> list[str]:
+    """Have `build` fill the directory of each server, then swap all in; what is left to be done.
 
-    StoreLocked when a conductor runs on one of the old ones; StoreError, StoreFull for what the
-    system refuses. After any of them everything is as it was.
+    StoreLocked when a conductor runs on one of the old ones, or one appeared meanwhile; StoreError,
+    StoreFull for what the system refuses. After any of them everything is as it was. `settled`
+    waits until a conductor that waits for the lock of an old database must have asked again.
     """
-    held = [target.directory / name for name in target.held]
+    remarks: list[str] = []
     with (
         disk_errors(f"write {target.directory}"),
-        DatabaseLocks(held, exclusive=True) as locks,
+        lock_held(target) as old,
+        _parents(target) as above,
+        _staging(above, remarks) as staging,
     ):
+        for server_id in server_ids:
+            fresh, place = staging / "new" / server_id, target.directory / server_id
+            fresh.mkdir(DIRECTORY_MODE)
+            build(fresh)
+            if server_id in target.present and not _give_like(place, fresh):
+                remarks.append(
+                    f"{place} belongs to the user that generated it: give it to the conductor's "
+                    "with chown"
+                )
+        sync_directory(staging / "new")
+        made = [staging / "new" / server_id for server_id in server_ids]
+        with DatabaseLocks(made, exclusive=True, writable=True) as new:
+            exchange(
+                _renames(target, staging, server_ids),
+                old,
+                new,
+                check=lambda: _require_no_more(target, staging),
+            )
+        old.turn_away(settled)
+    return remarks
+
+
+@contextmanager
+def lock_held(target: Target) -> Iterator[DatabaseLocks]:
+    """The databases to be replaced, locked. StoreLocked, StoreError."""
+    held = [target.directory / name for name in target.held]
+    with DatabaseLocks(held, exclusive=True, writable=True) as locks:
         require_unlocked(locks)
-        with _parents(target) as above, _staging(above) as staging:
-            for server_id in server_ids:
-                (staging / "new" / server_id).mkdir(DIRECTORY_MODE)
-                build(staging / "new" / server_id)
-            sync_directory(staging / "new")
-            exchange(_renames(target, staging, server_ids), locks, settled=settled)
+        yield locks
+
+
+def _give_like(old: Path, new: Path) -> bool:
+    """Give a new node directory the owners and modes of the old; whether that could be. OSError."""
+    folder = old.stat()
+    stores = [(old / name).stat() for name in DATABASES if (old / name).is_file()]
+    owner = stores[0] if stores else folder
+    mode = owner.st_mode & 0o777 if stores else FILE_MODE
+    given = [give(new / name, mode, owner.st_uid, owner.st_gid) for name in DATABASES]
+    return all([*given, give(new, folder.st_mode & 0o777, folder.st_uid, folder.st_gid)])
+
+
+def _require_no_more(target: Target, staging: Path) -> None:
+    """StoreLocked when a folder that was moved away holds more than what was seen in it."""
+    for name in target.present:
+        expected = STATE_NAMES if name in target.held else ()
+        for more in sorted(names_in(staging / "old" / name).difference(expected)):
+            raise somebody_came(target.directory / name / more)
 
 
 def _renames(target: Target, staging: Path, server_ids: Sequence[str]) -> list[Rename]:
@@ -82,8 +127,11 @@ def _renames(target: Target, staging: Path, server_ids: Sequence[str]) -> list[R
 
 
 @contextmanager
-def _staging(above: Path) -> Iterator[Path]:
-    """A working directory; removed in the end, unless old directories are stuck in it."""
+def _staging(above: Path, remarks: list[str]) -> Iterator[Path]:
+    """A working directory; removed in the end, unless old directories are stuck in it.
+
+    A remark tells what could not be removed although the new state is in place.
+    """
     staging = above / f"{GENERATING}{secrets.token_hex(4)}"
     staging.mkdir(DIRECTORY_MODE)
     finished = False
@@ -98,10 +146,10 @@ def _staging(above: Path) -> Iterator[Path]:
     try:
         shutil.rmtree(staging)
     except OSError as error:
-        raise StoreError(
-            f"the new state is in place, but what it replaced cannot be removed from {staging}: "
-            f"{error.strerror}"
-        ) from error
+        remarks.append(
+            f"what was replaced cannot be removed: {error.strerror} ({error.filename}): remove "
+            f"{staging}"
+        )
 
 
 def _holds_anything(directory: Path) -> bool:

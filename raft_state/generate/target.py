@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from conductor.errors import Refused
+from conductor.errors import Refused, StoreError
 from raft_state.node import DATABASES, GENERATING, STATE_NAMES
 
 
@@ -54,6 +54,18 @@ def examine_target(output_dir: Path, server_ids: Sequence[str], *, force: bool) 
         raise Refused(f"nothing was written, --force would replace what is there: {states}")
     leftovers = tuple(directory / name for name in sorted(names) if name.startswith(GENERATING))
     return Target(directory, False, present, held, leftovers)
+
+
+def require_writable(target: Target) -> None:
+    """StoreError when the system would not let directories be made, or replaced."""
+    above = target.directory
+    while not os.path.lexists(above):
+        above = above.parent
+    if not above.is_dir():
+        raise StoreError(f"cannot write {target.directory}: Not a directory ({above})")
+    for path in (above, *(target.directory / name for name in target.present)):
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise StoreError(f"cannot write {path}: no permission, or it is mounted read-only")
 
 
 def names_in(directory: Path) -> set[str]:

@@ -22,7 +22,13 @@ from raft_state.info.report import (
     VoteView,
 )
 from raft_state.info.values import member_of, payload_of
-from raft_state.node import NodeState, is_node_directory, node_directories, open_node
+from raft_state.node import (
+    NodeState,
+    is_node_directory,
+    node_directories,
+    open_node,
+    server_id_of,
+)
 from raft_state.raft import (
     LOGS,
     EncodingDamaged,
@@ -165,7 +171,7 @@ def _stable_problems(stable: StableState | None) -> list[str]:
 def _locked(directory: Path, error: StoreLocked) -> NodeView:
     """A node that is in use: its folder is all that can be told."""
     return NodeView(
-        server_id=shown(directory.resolve().name),
+        server_id=shown(server_id_of(directory)),
         directory=directory,
         current_term=None,
         vote=None,

@@ -13,6 +13,7 @@ from raft_state.node.directories import (
     STATE_NAMES,
     is_node_directory,
     node_directories,
+    server_id_of,
 )
 from raft_state.node.log_store import LogStore, StoredEntry
 from raft_state.node.names import Place, check_server_id, folder_of, parse_address
@@ -68,5 +69,6 @@ __all__ = [
     "parse_address",
     "same_bytes",
     "same_content",
+    "server_id_of",
     "side_by_side",
 ]

@@ -25,6 +25,15 @@ def is_node_directory(path: Path) -> bool:
         raise StoreError(f"{error.filename}: {error.strerror}") from error
 
 
+def server_id_of(directory: Path) -> str:
+    """A node's id: the name under which its directory was reached, be it that of a symbolic link.
+
+    Names that are none, such as `.` and `..`, stand for the name of the directory itself.
+    """
+    name = directory.absolute().name
+    return directory.resolve().name if name in ("", "..") else name
+
+
 def node_directories(state_dir: Path) -> list[Path]:
     """The node directories in a state directory, by name: itself if it is one, else its children.
 

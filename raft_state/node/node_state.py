@@ -19,7 +19,13 @@ from types import MappingProxyType, TracebackType
 
 from conductor.errors import NotFound, StoreError, StoreLocked
 from raft_state.bolt import Bucket, Database, DatabaseDamaged, open_database
-from raft_state.node.directories import LOG_FILE, SNAPSHOTS, STABLE_FILE, is_node_directory
+from raft_state.node.directories import (
+    LOG_FILE,
+    SNAPSHOTS,
+    STABLE_FILE,
+    is_node_directory,
+    server_id_of,
+)
 from raft_state.node.log_store import LogStore
 from raft_state.raft import (
     CONF,
@@ -49,7 +55,7 @@ class NodeState:
     def __init__(self, directory: Path, *, lock_timeout_s: float = 0.0, lock: bool = True) -> None:
         """Use `open_node`. Raises StoreLocked."""
         self.directory = directory
-        self.server_id = directory.resolve().name
+        self.server_id = server_id_of(directory)
         """The name of the folder, which op-conductor takes from `--raft.server.id`."""
         self._problems: list[str] = []
         self._failures: dict[str, NotFound | StoreError] = {}

@@ -8,7 +8,7 @@ the first of them gets its name; and whatever fails before the last one has, put
     link    <id>/<database>             -> <id>/.recovering-<time>/old
     rename  new/raft-stable.db, new/snapshots/<new>, new/raft-log.db  into place
     rename  <id>/snapshots/<old>        -> <id>/.recovering-<time>/old/snapshots
-    settle  nobody has come meanwhile to use the old databases
+    turn    away whoever waits for the lock of an old database
     remove  <id>/.recovering-<time>
 
 A process that is killed in between leaves directories that Raft starts from, each with its old
@@ -18,7 +18,6 @@ repeats the log, and a log may be empty behind a snapshot. The next run names wh
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from pathlib import Path
 
 from conductor.errors import Refused, StoreError
 from raft_state.exchange import (
+    NO_LINKS,
     DatabaseLocks,
     Rename,
     disk_errors,
@@ -41,8 +41,6 @@ from raft_state.node import DATABASES, SNAPSHOTS
 from raft_state.recover.files import NewState, build
 from raft_state.recover.plan import RECOVERING, Outlook, RecoveryPlan, Target, fingerprint_of
 
-_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK)
-"""What file systems without hard links answer."""
 _STAMP = "%Y%m%d-%H%M%S"
 _DIRECTORY_MODE = 0o755
 
@@ -91,7 +89,7 @@ class _Staging:
         try:
             kept.hardlink_to(place)
         except OSError as error:
-            if error.errno not in _NO_LINKS:
+            if error.errno not in NO_LINKS:
                 raise
             return [(place, kept)]
         self.linked.append((place, kept))
@@ -115,15 +113,22 @@ def recover(
     """Carry out a plan. StoreLocked, Refused, StoreFull, other StoreError: all is as before.
 
     `save`: makes a backup of all nodes here and says where it is. `settled`: waits until a
-    conductor that has begun to start must have shown itself.
+    conductor that waits for the lock of an old database must have asked again.
     """
     with DatabaseLocks(plan.directories, exclusive=True) as locks:
         require_unlocked(locks)
     backup = save()
     state = NewState.of(plan, now)
     unowned: list[str] = []
-    with DatabaseLocks(plan.directories, exclusive=True) as locks, ExitStack() as undo:
-        require_unlocked(locks)
+    places = [target.directory for target in plan.outlook.targets]
+    others = [path for path in plan.directories if path not in places]
+    with (
+        DatabaseLocks(others, exclusive=True) as bystanders,
+        DatabaseLocks(places, exclusive=True, writable=True) as old,
+        ExitStack() as undo,
+    ):
+        require_unlocked(bystanders)
+        require_unlocked(old)
         _require_unchanged(plan)
         stagings = [_new_staging(target, now) for target in plan.outlook.targets]
         renames: list[Rename] = []
@@ -138,8 +143,11 @@ def recover(
                         "it to the conductor's with chown"
                     )
                 renames += _renames(staging)
-        _exchange(renames, stagings, locks, undo, settled)
+        made = (staging.new for staging in stagings)
+        with DatabaseLocks(made, exclusive=True, writable=True) as new:
+            _exchange(renames, stagings, old, new, undo)
         undo.pop_all()
+        old.turn_away(settled)
     return RecoveryReport(plan.outlook, backup, (*unowned, *_cleared(stagings)))
 
 
@@ -187,14 +195,14 @@ def _children(directory: Path) -> list[Path]:
 def _exchange(
     renames: list[Rename],
     stagings: list[_Staging],
-    locks: DatabaseLocks,
+    old: DatabaseLocks,
+    new: DatabaseLocks,
     undo: ExitStack,
-    settled: Callable[[], None],
 ) -> None:
     """Make all renames, or leave everything as it was. StoreLocked, StoreError."""
     completed = taken_back = False
     try:
-        exchange(renames, locks, settled=settled)
+        exchange(renames, old, new)
         completed = True
     finally:
         if not completed:

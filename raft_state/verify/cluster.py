@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import combinations
+from pathlib import Path
 
 from raft_state.node import NodeLog, all_equal, difference, same_bytes, same_content, side_by_side
 from raft_state.raft import EncodingDamaged, LogEntry, decode_entry, shown
@@ -29,6 +30,19 @@ def review_summaries(nodes: Sequence[NodeSummary], findings: Findings) -> None:
         _review_snapshots,
     ):
         rule(nodes, findings)
+
+
+def enforced_followers(nodes: Sequence[NodeSummary]) -> frozenset[str]:
+    """Those whom the log of another node will make voters, by the layout of enforced leadership."""
+    known = [node.configuration for node in nodes if node.configuration is not None]
+    newest = max(known, key=lambda each: (each.term, each.index), default=None)
+    return frozenset(
+        node.server_id
+        for node in nodes
+        if node.configuration is not None
+        and newest is not None
+        and enforced_leader(node.configuration, newest) is not None
+    )
 
 
 def review_logs(logs: Sequence[NodeLog], findings: Findings) -> None:
@@ -94,14 +108,13 @@ def _review_history(
 
 
 def _review_ids(nodes: Sequence[NodeSummary], findings: Findings) -> None:
-    """No two folders are of one server id."""
-    folders: defaultdict[str, list[str]] = defaultdict(list)
+    """No directory is here under two names."""
+    names: defaultdict[Path, list[str]] = defaultdict(list)
     for node in nodes:
-        folders[node.server_id].append(shown(str(node.directory)))
-    for server_id, found in folders.items():
+        names[node.directory.resolve()].append(shown(node.server_id))
+    for found in names.values():
         if len(found) > 1:
-            listed = " and ".join(found)
-            findings.add(Rule.CLUSTER_ID, f"{shown(server_id)} is the name of {listed}")
+            findings.add(Rule.CLUSTER_ID, f"{' and '.join(found)} are one directory")
 
 
 def _review_terms(nodes: Sequence[NodeSummary], findings: Findings) -> None:

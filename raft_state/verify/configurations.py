@@ -148,10 +148,16 @@ def _review_self(latest: KnownConfiguration, server_id: str, findings: Findings)
 
 
 def _review_voter_count(latest: KnownConfiguration, findings: Findings) -> None:
-    count = len(voter_ids(latest.configuration))
+    voters = voter_ids(latest.configuration)
+    count = len(voters)
     place, index = latest.place, latest.index
     if count == 1:
-        findings.add(Rule.CONFIGURATION_VOTERS_ONE, "there is one voter", place=place, index=index)
+        findings.add(
+            Rule.CONFIGURATION_VOTERS_ONE,
+            f"there is one voter, {shown(next(iter(voters)))}",
+            place=place,
+            index=index,
+        )
     elif count % 2 == 0:
         findings.add(
             Rule.CONFIGURATION_VOTERS_EVEN,

@@ -156,12 +156,15 @@ class Rule(enum.Enum):
         "a conductor whose --raft.server.id is this folder's name stays a follower for ever; name "
         "the folder as the member is called, or the node was removed from the cluster"
     )
-    CONFIGURATION_SELF_NONVOTER = _info("it receives the log, and neither votes nor leads")
+    CONFIGURATION_SELF_NONVOTER = _info(
+        "it receives the log and starts no election; so do the followers of `generate "
+        "--leader-mode enforced` until the initial leader's log makes them voters"
+    )
     CONFIGURATION_SUFFRAGE = _warning(
         "Raft knows 0 (voter), 1 (nonvoter) and 2 (staging), and treats others as nonvoters"
     )
     CONFIGURATION_VOTERS_EVEN = _info("one voter fewer would survive as many failures")
-    CONFIGURATION_VOTERS_ONE = _info("the cluster stops with this one node")
+    CONFIGURATION_VOTERS_ONE = _info("when it stops, nothing takes over")
     CONFIGURATION_CHANGED = _info(
         "Raft goes by the newer one at once; whether it was committed is stored nowhere"
     )
@@ -246,7 +249,7 @@ class Rule(enum.Enum):
     # Across nodes
 
     CLUSTER_ID = _warning(
-        "a cluster has one node of each name; keep the folder of the one that runs"
+        "one state must never run under two names; keep the name of the node that runs on it"
     )
     CLUSTER_ENTRY = _error(
         "entries of one index and term are the same everywhere in Raft; one node is damaged or was "

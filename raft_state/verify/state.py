@@ -13,16 +13,19 @@ from pathlib import Path
 
 from conductor.errors import NotFound, StoreError
 from raft_state.bolt import Bucket, Database, DatabaseDamaged, open_database
-from raft_state.node import LOG_FILE, STABLE_FILE, NodeLog, node_directories
+from raft_state.node import LOG_FILE, STABLE_FILE, NodeLog, node_directories, server_id_of
 from raft_state.raft import LOGS, index_of_key
-from raft_state.verify.cluster import review_logs, review_summaries
+from raft_state.verify.cluster import enforced_followers, review_logs, review_summaries
 from raft_state.verify.finding import Finding, Findings, NodeSummary, Report
 from raft_state.verify.meter import Meter, Progress
 from raft_state.verify.node import review_node
-from raft_state.verify.rules import Severity
+from raft_state.verify.rules import Rule, Severity
 
 _PASSES = {LOG_FILE: 2, STABLE_FILE: 1}
 """How often each file is gone through for one node: structure, and what it means."""
+
+_OF_FOLLOWERS = (Rule.CONFIGURATION_SELF_NONVOTER.code, Rule.CONFIGURATION_VOTERS_ONE.code)
+"""Not true of the followers of an enforced layout for longer than until the leader starts."""
 
 
 def verify_state(
@@ -42,16 +45,17 @@ def verify_state(
     nodes = tuple(node.summary for node in reviewed)
     findings = [finding for node in reviewed for finding in node.findings]
     if len(nodes) > 1:
+        followers = enforced_followers(nodes)
+        findings = [
+            finding
+            for finding in findings
+            if finding.server_id not in followers or finding.rule not in _OF_FOLLOWERS
+        ]
         findings += _review_together(nodes, meter, lock_timeout_s)
     meter.finish()
     order = list(Severity)
     findings.sort(key=lambda finding: order.index(finding.severity))
     return Report(state_dir, nodes, tuple(findings))
-
-
-def server_id_of(directory: Path) -> str:
-    """A node's id: the name of its folder, as op-conductor lays it out."""
-    return directory.resolve().name
 
 
 def _review_together(

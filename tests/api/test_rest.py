@@ -67,7 +67,7 @@ async def test_process_that_answers_is_alive_whatever_else_it_is_not(
 
 
 @pytest.mark.parametrize(
-    ("leader_id", "serving", "paused", "obstacles"),
+    ("leader_id", "serving", "only_paused", "obstacles"),
     [
         ("node-1", True, False, []),
         ("node-2", True, False, []),
@@ -78,17 +78,21 @@ async def test_process_that_answers_is_alive_whatever_else_it_is_not(
         ("", False, True, ["no leader is known", "why"]),
     ],
 )
-async def test_node_is_ready_that_knows_a_leader_and_is_fit_or_paused(
+async def test_node_is_ready_that_knows_a_leader_and_is_fit_or_only_paused(
     gateway: GatewayClient,
     conductor: FakeConductor,
     leader_id: str,
     serving: bool,
-    paused: bool,
+    only_paused: bool,
     obstacles: list[str],
 ) -> None:
-    conductor.paused = paused
+    conductor.paused = not serving
     conductor.health_view = replace(
-        conductor.health_view, leader_id=leader_id, serving=serving, reasons=("why",)
+        conductor.health_view,
+        leader_id=leader_id,
+        serving=serving,
+        only_paused=only_paused,
+        reasons=("why",),
     )
     reply = await gateway.get("/readyz")
     assert reply.status == (503 if obstacles else 200)

@@ -72,7 +72,7 @@ def status(
         server_id=server_id,
         incarnation="0f" * 16,
         role="leader" if is_leader else "follower",
-        is_leader=is_leader,
+        is_leader=is_leader or overridden,
         leader_id=leader_id,
         epoch=epoch,
         last=position(12),

@@ -64,6 +64,31 @@ def test_leader_is_believed_before_a_follower_and_a_later_epoch_before_an_earlie
     assert make_report([answer(c), answer(b)]).view == b
 
 
+@pytest.mark.parametrize("isolated_first", [True, False])
+@pytest.mark.parametrize("overridden", [True, False])
+@pytest.mark.parametrize("known_by", ["a", "b"])
+def test_leader_that_somebody_knows_is_not_denied_by_one_that_is_cut_off(
+    known_by: str, overridden: bool, isolated_first: bool
+) -> None:
+    """Whatever epoch that one has promised, and whatever an operator makes it say."""
+    isolated = status("c", leader_id="", epoch=9, overridden=overridden)
+    answers = [answer(isolated), answer(status(known_by))]
+
+    report = make_report(answers if isolated_first else answers[::-1])
+
+    assert report.view == status(known_by)
+    assert report.exit_code == (3 if overridden else 0)
+
+
+def test_server_that_is_made_to_say_that_it_leads_is_no_rival() -> None:
+    overridden = [answer(status(name, overridden=True)) for name in ("b", "c")]
+
+    problems = make_report([answer(status()), *overridden]).problems
+
+    assert len(problems) == 2
+    assert all("says that it leads whatever the cluster says" in problem for problem in problems)
+
+
 @pytest.mark.parametrize(
     ("answers", "expected"),
     [
@@ -125,6 +150,18 @@ def test_sick_voter_that_was_asked_is_quoted_once() -> None:
     report = make_report([answer(status(members=members)), answer(sick)])
 
     assert report.problems == ("voter b is not serving: the disk is slow; so is the loop",)
+
+
+def test_voter_that_serves_by_its_own_word_is_said_to_be_probed_too_shortly() -> None:
+    members = [member("a"), member("b", serving=False)]
+    fit = status("b", reasons=("a remark",))
+
+    report = make_report([answer(status(members=members)), answer(fit)])
+
+    assert report.problems == (
+        "voter b serves by its own word; a has not probed it long enough yet",
+        "b says: a remark",
+    )
 
 
 def test_paused_voter_is_one_problem() -> None:

@@ -166,6 +166,50 @@ def test_nobody_waits_for_servers_that_were_paused_together(
     assert cluster.members["node-1"].looks == 2, "once before and once after"
 
 
+def test_paused_server_that_leads_is_not_said_to_be_well(
+    op_conductor: OpConductor, cluster: FakeCluster
+) -> None:
+    cluster.members["node-1"].paused = True
+    server = cluster.addresses["node-1"]
+
+    result = op_conductor("pause", "--yes", "--server", server)
+
+    assert result.exit_code == 0
+    assert result.stderr == (
+        "node-1 was so already, and leads all the same. Pass the leadership on: "
+        f"op-conductor transfer --server {server}\n"
+    )
+
+
+def test_overridden_follower_is_paused_like_any_other(
+    op_conductor: OpConductor, cluster: FakeCluster
+) -> None:
+    """It says that it leads, and does not: there is nothing to wait for."""
+    server = cluster.addresses["node-3"]
+    op_conductor("override-leader", "on", "--yes", "--server", server)
+    looks = cluster.members["node-3"].looks
+
+    result = op_conductor("pause", "--yes", "--server", server)
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert cluster.members["node-3"].looks == looks + 2, "once before and once after"
+
+
+def test_no_cause_is_claimed_when_a_leader_is_not_relieved_in_time(
+    op_conductor: OpConductor, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conductor.cli.steering.SETTLE_MS_MAX", 0)
+    cluster.hands_over = False
+    server = cluster.addresses["node-1"]
+
+    result = op_conductor("pause", "--yes", "--server", server)
+
+    assert result.exit_code == 0
+    assert result.stderr == (
+        f"node-1 still leads after 0 s. See op-conductor status --all --server {server}\n"
+    )
+
+
 def test_call_without_an_answer_may_have_been_heard(
     op_conductor: OpConductor, servers: Servers
 ) -> None:

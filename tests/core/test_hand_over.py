@@ -327,6 +327,20 @@ def test_an_ordered_target_leads_when_a_quorum_has_promised() -> None:
     assert subject.machine.leadership.epoch == 2
 
 
+@pytest.mark.parametrize("forced", [False, True])
+def test_a_paused_target_refuses_also_by_force(forced: bool) -> None:
+    """The leader may not have noticed the pause yet."""
+    subject = ordered_target()
+    subject.take(FitnessChanged(serving=True, sequencer_ok=True, paused=True))
+
+    effects = subject.hear("b", HandOver(TO_A, "transfer", forced))
+
+    assert sent(effects, HandOverAnswer, "b") == [
+        HandOverAnswer(Epoch(1), accepted=False, reason="it is paused: resume it first")
+    ]
+    assert subject.machine.role is Role.FOLLOWER
+
+
 def test_an_order_that_comes_twice_is_accepted_twice_and_obeyed_once() -> None:
     """Trap T10: else the old leader would take the second answer for a refusal."""
     subject = ordered_target()

@@ -300,7 +300,7 @@ def test_a_leader_that_is_not_heard_any_more_is_forgotten() -> None:
 
     (notice,) = noticed(subject.pass_time(1500), LeadershipChanged)
 
-    assert (notice.epoch, notice.leader_id) == (1, None)
+    assert notice == LeadershipChanged(Epoch(1), None, "b is not heard any more")
     assert subject.machine.known_leader is None
 
 
@@ -309,7 +309,7 @@ def test_a_leader_that_died_is_forgotten_at_once() -> None:
 
     (notice,) = noticed(subject.take(PeerDied(ServerId("b"))), LeadershipChanged)
 
-    assert notice.leader_id is None
+    assert notice == LeadershipChanged(Epoch(1), None, "b is not heard any more")
 
 
 def test_a_leader_is_forgotten_when_a_rival_is_promised() -> None:
@@ -318,7 +318,17 @@ def test_a_leader_is_forgotten_when_a_rival_is_promised() -> None:
 
     (notice,) = noticed(subject.hear("c", PromiseRequest(Epoch(2), 1)), LeadershipChanged)
 
-    assert notice.leader_id is None
+    assert notice == LeadershipChanged(Epoch(1), None, "promised epoch 2 to c")
+
+
+def test_a_leader_that_was_silent_when_a_rival_is_promised_was_not_heard() -> None:
+    """Also when this node was stopped meanwhile, and notices both at once."""
+    subject, _ = certified_follower()
+    subject.now_ms += 1500
+
+    (notice,) = noticed(subject.hear("c", PromiseRequest(Epoch(2), 1)), LeadershipChanged)
+
+    assert notice.reason == "b is not heard any more"
 
 
 def test_a_new_leader_replaces_the_old_one() -> None:
@@ -327,7 +337,9 @@ def test_a_new_leader_replaces_the_old_one() -> None:
     entries = a_chain([2], last)
 
     begun = subject.hear("c", an_append(entries, epoch=2, previous=last))
-    assert [notice.leader_id for notice in noticed(begun, LeadershipChanged)] == [None]
+    assert noticed(begun, LeadershipChanged) == [
+        LeadershipChanged(Epoch(1), None, "promised epoch 2 to c")
+    ]
 
     subject.sync()
     certified = an_append(

@@ -299,6 +299,14 @@ class TestLeaderIsUnfit:
         over_ms = 1000 + HOLD_DOWN_MS
         assert named_by(manager, observe(over_ms, "a", "b", sick("c"), leader=leader)) == "a"
 
+    def test_pause_overrides_the_force_of_an_operator(self) -> None:
+        manager = a_manager()
+        leader = a_leader("c", epoch=2, since_ms=1000, by_transfer=True)
+        manager.designate(observe(1000, "a", "b", sick("c"), leader=leader))
+        paused = a_voter("c", serving=False, paused=True)
+        now_ms = 1000 + INTERVAL_MS
+        assert named_by(manager, observe(now_ms, "a", "b", paused, leader=leader)) == "a"
+
     def test_leader_that_was_forced_and_recovered_is_like_any_other(self) -> None:
         manager = a_manager()
         leader = a_leader("c", by_transfer=True)

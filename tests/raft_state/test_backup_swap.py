@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
-import threading
 from pathlib import Path
 
 import pytest
 
 from conductor.errors import StoreError, StoreLocked
 from raft_state.backup.swap import Swap, discard, leftovers_in, swap_directories
-from raft_state.exchange import POLL_S
 from raft_state.node import LOG_FILE, is_own_folder
 from tests.raft_state.backup_states import (
     IDS,
@@ -40,6 +37,11 @@ def make_swap(root: Path, name: str) -> Swap:
     return Swap(target, root / f"{name}.restoring-{STAMP}", root / f"{name}.replaced-{STAMP}")
 
 
+def old_states(found: dict[str, bytes | None]) -> dict[str, bytes | None]:
+    """Without what was new: that is spoilt before it is taken back, and then removed."""
+    return {path: data for path, data in found.items() if ".restoring-" not in path}
+
+
 def content(directory: Path) -> bytes:
     return (directory / LOG_FILE).read_bytes()
 
@@ -53,25 +55,6 @@ def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def swaps(tmp_path: Path) -> list[Swap]:
     return [make_swap(tmp_path, name) for name in IDS]
-
-
-class LateConductor:
-    """A conductor that had opened its database before the renames, and locks it after them."""
-
-    def __init__(self, directory: Path) -> None:
-        self._running = running(directory)
-        self._started = False
-
-    def __enter__(self) -> LateConductor:
-        return self
-
-    def __call__(self) -> None:
-        self._running.__enter__()
-        self._started = True
-
-    def __exit__(self, *error: object) -> None:
-        assert self._started
-        self._running.__exit__(None, None, None)
 
 
 def test_new_directories_take_the_place_of_old_ones(swaps: list[Swap]) -> None:
@@ -137,7 +120,7 @@ def test_failure_at_any_rename_puts_all_back(tmp_path: Path) -> None:
         code = in_child(work, failing_at(number, OSError(errno.EIO, os.strerror(errno.EIO))))
 
         assert code == REFUSED
-        assert tree(root) == before
+        assert old_states(tree(root)) == old_states(before)
 
 
 def test_failed_sync_puts_all_back(swaps: list[Swap], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,19 +137,25 @@ def test_failed_sync_puts_all_back(swaps: list[Swap], monkeypatch: pytest.Monkey
     with pytest.raises(StoreError, match="durable"):
         swap_directories(swaps, settled=settled)
 
-    assert tree(root) == before
+    assert old_states(tree(root)) == old_states(before)
 
 
-def test_rename_that_cannot_be_taken_back_is_told_with_both_names(swaps: list[Swap]) -> None:
+def test_rename_that_cannot_be_taken_back_is_told_with_both_names(
+    swaps: list[Swap], monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second, _ = swaps
+    calls = iter([KeyboardInterrupt])
 
-    def somebody_starts() -> None:
-        first.fresh.mkdir()
-        (first.fresh / "in the way").touch()
-        raise KeyboardInterrupt
+    def somebody_starts(descriptor: int) -> None:
+        for interrupt in calls:
+            first.fresh.mkdir()
+            (first.fresh / "in the way").touch()
+            raise interrupt
+
+    monkeypatch.setattr(os, "fsync", somebody_starts)
 
     with pytest.raises(StoreError, match="in this order") as error:
-        swap_directories(swaps, settled=somebody_starts)
+        swap_directories(swaps, settled=settled)
 
     assert f"{first.target} to {first.fresh} (" in str(error.value)
     assert content(second.target) == b"old"
@@ -181,57 +170,6 @@ def test_database_in_use_is_refused_before_anything_moves(swaps: list[Swap]) -> 
         swap_directories(swaps, settled=settled)
 
     assert tree(root) == before
-
-
-def test_conductor_that_takes_an_old_database_during_the_swap_gets_its_directory_back(
-    swaps: list[Swap],
-) -> None:
-    root = swaps[0].target.parent
-    for swap in swaps:
-        (swap.target / "raft-stable.db").touch()
-    before = tree(root)
-
-    late = LateConductor(swaps[1].replaced)
-    with pytest.raises(StoreLocked, match="in use"), late:
-        swap_directories(swaps, settled=late)
-
-    assert tree(root) == before
-
-
-def test_conductor_that_asks_for_an_old_lock_as_bolt_does_is_noticed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It opened the database before the renames, and asks again every 50 ms, for ever."""
-    swap = make_swap(tmp_path, "a")
-    before = tree(tmp_path)
-    got_it, may_end = threading.Event(), threading.Event()
-    descriptor = os.open(swap.target / LOG_FILE, os.O_RDWR)
-
-    def start() -> None:
-        while not got_it.is_set():
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                got_it.set()
-            except BlockingIOError:
-                may_end.wait(POLL_S)
-        may_end.wait()
-        os.close(descriptor)
-
-    conductor = threading.Thread(target=start)
-
-    def between_renames_and_unlocking(descriptor: int) -> None:
-        if not conductor.ident:
-            conductor.start()
-
-    monkeypatch.setattr(os, "fsync", between_renames_and_unlocking)
-    try:
-        with pytest.raises(StoreLocked, match="in use"):
-            swap_directories([swap])
-    finally:
-        may_end.set()
-        conductor.join()
-
-    assert tree(tmp_path) == before
 
 
 def test_nothing_is_waited_for_where_nothing_was(tmp_path: Path) -> None:

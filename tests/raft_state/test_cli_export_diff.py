@@ -47,7 +47,7 @@ def test_payload_goes_to_stdout_and_where_it_is_from_to_stderr(
         assert result.exit_code == 0
         assert result.stderr.startswith("Payload of height 4, 0x")
         assert (
-            f"from the log of {ONE}: entry 4, term 1; not known whether it is committed"
+            f"from the log of {TWO}: entry 4, term 1; not known whether it is committed"
             in result.stderr
         )
 
@@ -90,6 +90,7 @@ def test_facts_for_programs(op_conductor_init: OpConductorInit, workplace: Path)
         "height": 40,
         "version": 4,
         "notes": [],
+        "warnings": [],
         "format": "json",
         "out": "out",
         "size_bytes": Path("out").stat().st_size,
@@ -135,10 +136,9 @@ def test_binary_is_kept_from_a_terminal(
 @pytest.mark.parametrize(
     ("options", "code", "sentence"),
     [
-        ("-o json", 2, "give --out FILE"),
         ("--height 3 --index 3", 2, "exclude each other: give one of them"),
         ("--height 9", 1, "has no payload of height 9: its log has the entries 1 to 4"),
-        ("--index 2", 1, "entry 2 of sequencer-1 is a Noop"),
+        ("--index 2", 1, "info --type command shows those that may"),
         ("--index -1", 2, "-1 is not in the range"),
     ],
 )

@@ -292,7 +292,7 @@ def test_entries_are_chosen_by_variables(
     make_node(tmp_path)
     env = {
         "OP_CONDUCTOR_INIT_STATE_DIR": ID,
-        "OP_CONDUCTOR_INIT_FROM": "2",
+        "OP_CONDUCTOR_INIT_FROM_INDEX": "2",
         "OP_CONDUCTOR_INIT_TO": "4",
         "OP_CONDUCTOR_INIT_TYPE": "command,noop",
         "OP_CONDUCTOR_INIT_LIMIT": "2",
@@ -387,3 +387,68 @@ def test_missing_database_shows_the_rest_and_fails(
     assert result.exit_code == ExitCode.STORE_REFUSED
     assert "4 entries, index 1 to 4" in result.stdout
     assert "problem: " in result.stdout
+
+
+@pytest.mark.parametrize("command", ["info --state-dir state", "diff state state"])
+@pytest.mark.parametrize("seconds", ["nan", "NaN", "inf", "-1"])
+def test_wait_without_an_end_is_an_error_of_usage(
+    op_conductor_init: OpConductorInit, command: str, seconds: str
+) -> None:
+    result = op_conductor_init(f"{command} --lock-timeout={seconds}")
+
+    assert result.exit_code == 2
+    assert "is not in the range 0<=x<=3600" in result.stderr
+
+
+@pytest.mark.parametrize("live", ["", "--live"])
+def test_linked_folder_is_a_node_of_the_links_name_everywhere(
+    op_conductor_init: OpConductorInit, tmp_path: Path, live: str
+) -> None:
+    make_node(tmp_path / "volume", server_id="pvc-1")
+    make_node(tmp_path / "state", server_id="sequencer-2")
+    (tmp_path / "state" / ID).symlink_to(tmp_path / "volume" / "pvc-1")
+
+    for place in ("state", f"state/{ID}"):
+        for reader in ("info", "verify"):
+            result = op_conductor_init(f"{reader} --state-dir {place} -o json {live}")
+            document = json.loads(result.stdout)
+            assert document["nodes"][0]["server_id"] == ID
+            rules = [each["rule"] for each in document.get("findings", ())]
+            assert "configuration-without-self" not in rules
+        found = op_conductor_init(f"export-payload --state-dir {place} -o json {live}")
+        assert json.loads(found.stdout)["server_id"] == ID
+    compared = op_conductor_init(f"diff -o json state/{ID} state/{ID} {live}")
+    assert json.loads(compared.stdout)["nodes"][0]["a"] == ID
+
+
+@pytest.mark.parametrize("live", ["", "--live"])
+def test_two_names_of_one_folder_are_told(
+    op_conductor_init: OpConductorInit, tmp_path: Path, live: str
+) -> None:
+    make_node(tmp_path / "state")
+    (tmp_path / "state" / "sequencer-2").symlink_to(ID)
+
+    result = op_conductor_init(f"verify --state-dir state {live}")
+
+    assert "sequencer-1 and sequencer-2 are one directory" in result.stdout
+
+
+def test_followers_of_the_enforced_layout_are_no_nonvoters(
+    op_conductor_init: OpConductorInit,
+) -> None:
+    made = op_conductor_init(
+        "generate --nodes a:1,b:2,c:3 --server-ids x,y,z --initial-leader x "
+        "--leader-mode enforced --output-dir state"
+    )
+    assert made.exit_code == 0, made.output
+
+    cluster = json.loads(op_conductor_init("verify --state-dir state -o json").stdout)
+    alone = json.loads(op_conductor_init("verify --state-dir state/y -o json").stdout)
+
+    assert [each["rule"] for each in cluster["findings"]] == [
+        "configuration-enforced",
+        "cluster-ahead",
+    ]
+    texts = {each["rule"]: each["text"] for each in alone["findings"]}
+    assert "there is one voter, x: when it stops" in texts["configuration-voters-one"]
+    assert "until the initial leader's log makes them" in texts["configuration-self-nonvoter"]

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from conductor.cli.main import program as conductor_program
+from raft_state.cli.main import program
 from raft_state.raft import StableState
 from raft_state.recover import plan_recovery
 from tests.raft_state.backup_states import running
@@ -67,3 +72,29 @@ def test_refusals_on_the_page_are_those_of_the_program() -> None:
 
 def test_members_of_the_page_are_a_plan(place: Path) -> None:
     assert plan_recovery(place / "survivors", NEW_MEMBERS).outlook.absent == ("sequencer-4",)
+
+
+def inline_commands() -> Iterator[str]:
+    """What the pages name in their sentences and tables."""
+    for page in sorted(FOLDER.glob("*.md")):
+        sentences = re.sub(
+            r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL
+        )
+        for code in re.findall(r"`([^`]+)`", sentences):
+            if re.match(r"op-conductor(-init)?\s", code):
+                yield " ".join(code.split())
+
+
+@pytest.mark.parametrize("typed", sorted(set(inline_commands())))
+def test_commands_in_sentences_have_the_options_that_are_named(typed: str) -> None:
+    name, *arguments = shlex.split(typed)
+    command: click.Command = program if name == "op-conductor-init" else conductor_program
+    while isinstance(command, click.Group):
+        found = command.get_command(click.Context(command), arguments.pop(0))
+        assert found is not None
+        command = found
+
+    # What is required need not be there; an option that does not exist raises.
+    parser = command.make_parser(click.Context(command))
+    flags = [each for each in arguments if each.startswith("-")]
+    assert all(each.partition("=")[0] in {*parser._long_opt, *parser._short_opt} for each in flags)

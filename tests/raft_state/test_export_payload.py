@@ -254,3 +254,99 @@ def test_locked_node_is_told(tmp_path: Path) -> None:
 
     with running(node), pytest.raises(StoreLocked, match="in use"):
         newest(node)
+
+
+# Nodes that contradict each other
+
+BLOCK_A, BLOCK_B = payload(70), payload(70, "envelope_v3_1.bin")
+
+
+def test_log_of_the_higher_term_decides_and_says_what_it_drops(tmp_path: Path) -> None:
+    stale = [sets(1), command(2, payload(60)), *(command(i, payload(60 + i)) for i in range(3, 9))]
+    newer = [*stale[:2], noop(3, 2), command(4, payload(61), term=2)]
+    make_cluster(tmp_path, stale, newer, newer)
+
+    found = newest(tmp_path)
+
+    assert (found.server_id, found.height, found.index) == (TWO, 61, 4)
+    (warning,) = found.warnings
+    assert warning.startswith(f"{ONE} height 68 0x")
+    assert f"is not in the log of {TWO} (last entry 4, term 2)" in warning
+    assert f"name the directory of {ONE} with --state-dir" in warning
+    assert newest(tmp_path / ONE).height == 68
+
+
+def test_payload_of_a_height_says_which_log_contradicts_it(tmp_path: Path) -> None:
+    make_cluster(tmp_path, [sets(1), command(2, BLOCK_A)], [sets(1), noop(2, 2)])
+
+    found = newest(tmp_path, height=70)
+
+    assert found.server_id == ONE
+    (warning,) = found.warnings
+    assert f"is contradicted by {TWO} (last entry 2, term 2), whose entry is of term 2" in warning
+
+
+def test_logs_that_end_alike_with_different_payloads_are_refused(tmp_path: Path) -> None:
+    make_cluster(tmp_path, *([sets(1), command(2, data)] for data in (BLOCK_A, BLOCK_B, BLOCK_B)))
+
+    with pytest.raises(Refused, match=f"{ONE} height 70 0x.*{TWO} height 70 0x.*--state-dir"):
+        newest(tmp_path)
+
+
+def test_shorter_log_of_the_same_term_that_differs_is_refused(tmp_path: Path) -> None:
+    make_cluster(tmp_path, [sets(1), command(2, BLOCK_A), noop(3)], [sets(1), command(2, BLOCK_B)])
+
+    with pytest.raises(Refused, match=f"{TWO} height 70 .* another entry than that of {ONE}"):
+        newest(tmp_path)
+
+
+def test_what_is_committed_for_sure_is_never_given_up(tmp_path: Path) -> None:
+    make_cluster(tmp_path, [sets(1), noop(2, 2)], [sets(1), noop(2)])
+    make_node(tmp_path, [sets(1), noop(2, 2), command(3, term=2)], server_id=THREE)
+    add_snapshot(tmp_path / TWO, 2, state=BLOCK_A)
+
+    with pytest.raises(Refused, match=f"{TWO} height 70 .*although it is committed for sure"):
+        newest(tmp_path)
+
+
+def test_leader_without_a_payload_is_no_silent_choice_of_another(tmp_path: Path) -> None:
+    make_cluster(tmp_path, [sets(1), command(2)], [sets(1), noop(2, 2)])
+
+    with pytest.raises(Refused, match=f"{TWO} .* whom Raft would let lead, and has no payload"):
+        newest(tmp_path)
+
+
+@pytest.mark.parametrize("compacted", [ONE, TWO])
+def test_compacted_log_and_a_lagging_one_are_one_history(tmp_path: Path, compacted: str) -> None:
+    log = [sets(1), noop(2), *(command(i) for i in range(3, 9))]
+    make_cluster(tmp_path, log, log[:5])
+    for file in (tmp_path / compacted).iterdir():
+        file.unlink()
+    (tmp_path / compacted).rmdir()
+    make_node(tmp_path, [log[7]] if compacted == ONE else [log[4]], server_id=compacted)
+    add_snapshot(tmp_path / compacted, 7 if compacted == ONE else 4)
+
+    found = newest(tmp_path)
+
+    assert (found.server_id, found.height, found.warnings) == (ONE, 8, ())
+
+
+@pytest.mark.parametrize("height", [None, 4])
+def test_damaged_node_of_several_says_whom_to_ask_instead(
+    tmp_path: Path, height: int | None
+) -> None:
+    make_cluster(tmp_path, *([sets(1), command(2), noop(3), command(4)] for _ in IDS))
+    for page in (0, 1):
+        set_byte(tmp_path / ONE / LOG_FILE, page * 4096 + 20)
+
+    with pytest.raises(StoreDamaged, match=f"without {ONE}.*--state-dir: that of {TWO} or {THREE}"):
+        newest(tmp_path, height=height)
+    assert newest(tmp_path / TWO, height=height).height == 4
+
+
+def test_last_entry_that_cannot_be_read_may_be_of_the_newest_term(tmp_path: Path) -> None:
+    make_cluster(tmp_path, [sets(1), command(2)])
+    make_node(tmp_path, items=[((5).to_bytes(8, "big"), b"\xc1")], server_id=TWO)
+
+    with pytest.raises(StoreDamaged, match=f"last entry of {TWO}, 5, cannot be read; to do with"):
+        newest(tmp_path)

@@ -325,19 +325,6 @@ def test_state_of_a_running_conductor_is_not_replaced(
     assert tree(out) == old_state
 
 
-def test_conductor_that_comes_meanwhile_keeps_its_state(out: Path, old_state: Tree) -> None:
-    """It has opened the old file, and gets the lock the moment it is free."""
-    with (out / "seq-2/raft-log.db").open("rb") as file:
-
-        def start() -> None:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-        with pytest.raises(StoreLocked, match="is in use"):
-            generate_cluster(a_request(), out, force=True, settled=start)
-
-    assert tree(out) == old_state
-
-
 def test_dry_run_refuses_what_a_run_would_refuse(out: Path, old_state: Tree) -> None:
     with pytest.raises(Refused, match="--force would replace"):
         generate_cluster(a_request(), out, dry_run=True)

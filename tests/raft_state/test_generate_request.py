@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from conductor.errors import ConfigError
+from raft_state.backup.manifest import MANIFEST_FILE
+from raft_state.backup.saved import GO_METADATA_FILE
+from raft_state.backup.swap import new_swap
 from raft_state.generate import ClusterRequest, make_plan
+from raft_state.generate.plan import BACKUP_FILES, SERVER_ID_BYTES_MAX
+from raft_state.node import DISCARDED, REPLACED
 
 REQUEST = ClusterRequest(
     addresses=["a:1", "b:2", "c:3"], server_ids=["x", "y", "z"], initial_leader="x"
@@ -75,6 +81,9 @@ def test_problem_is_named_with_its_flag(changes: dict[str, object], words: str) 
         ("snapshots", "Raft's own files"),
         ("x.replaced-20250707-120000", "names of backups"),
         ("RAFT-BACKUP-1", "names of backups"),
+        ("manifest.json", "a file in every backup"),
+        ("Backup-Metadata.txt", "a file in every backup"),
+        ("a" * 226, "225 at most, since a restore puts 30 more"),
     ],
 )
 def test_id_that_cannot_be_a_folder_is_refused(server_id: str, words: str) -> None:
@@ -89,7 +98,7 @@ def test_ids_that_differ_in_their_form_of_accents_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "server_id", ["a" * 255, "séquenceur", "10.0.0.1:50050", ".hidden", "-", "a b", "日本"]
+    "server_id", ["a" * 225, "séquenceur", "10.0.0.1:50050", ".hidden", "-", "a b", "日本"]
 )
 def test_id_that_can_be_a_folder_is_taken(server_id: str) -> None:
     accepts(server_ids=["x", "y", server_id])
@@ -185,3 +194,11 @@ def test_misspelt_leader_is_guessed() -> None:
     found = problems(server_ids=["sequencer-1", "y", "z"], initial_leader="sequencer1")
 
     assert found.endswith("did you mean 'sequencer-1'?")
+
+
+def test_names_that_restore_and_backup_make_are_all_known() -> None:
+    longest = new_swap(Path("/nowhere") / ("a" * SERVER_ID_BYTES_MAX), "20250707-120000-999")
+    name = longest.replaced.name.replace(REPLACED, DISCARDED)
+
+    assert len(name) == 255
+    assert set(BACKUP_FILES) == {MANIFEST_FILE, GO_METADATA_FILE}

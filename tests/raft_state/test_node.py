@@ -503,10 +503,12 @@ def test_server_is_named_by_its_folder(node_dir: Path, monkeypatch: pytest.Monke
     link = node_dir.parent / "current"
     link.symlink_to(node_dir)
     with open_node(link) as node:
-        assert node.server_id == "seq-1"
+        assert node.server_id == "current"
     monkeypatch.chdir(node_dir)
-    with open_node(Path()) as node:
-        assert node.server_id == "seq-1"
+    (node_dir / "snapshots").mkdir()
+    for path in (Path(), Path("snapshots", ".."), node_dir):
+        with open_node(path) as node:
+            assert node.server_id == "seq-1"
 
 
 def test_nodes_are_found_at_and_below_a_directory(tmp_path: Path) -> None:

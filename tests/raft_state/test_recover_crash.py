@@ -21,13 +21,13 @@ from tests.raft_state.backup_states import (
     failing_at,
     in_child,
     killed_at,
-    running,
     tree,
 )
 from tests.raft_state.flawed_states import MEMBERS, add_snapshot, make_node, noop, sets
 from tests.raft_state.recover_states import (
     NEW_MEMBERS,
     ONE,
+    THREE,
     TWO,
     carry_out,
     entries,
@@ -35,6 +35,7 @@ from tests.raft_state.recover_states import (
     members_of,
     recovered,
 )
+from tests.raft_state.starting_conductor import StartingConductor
 
 CHANGES_MAX = 200
 Make = Callable[[Path], object]
@@ -141,27 +142,58 @@ def test_refusal_of_the_system_at_any_point_leaves_everything_as_it_was(
     assert number > refused
 
 
-def test_conductor_that_comes_while_files_are_replaced_gets_its_own_back(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+def test_conductor_that_comes_while_files_are_replaced_never_runs_on_an_old_one(
+    tmp_path: Path,
 ) -> None:
-    """It had opened its databases before the renames, and locks them after."""
+    """It had opened its log before the renames, and gets its lock after."""
     snapshots_and_lower_terms(tmp_path)
-    before = tree(tmp_path)
-    numbers = {path: path.stat().st_ino for path in tmp_path.glob("*/*.db")}
+    plan = plan_recovery(tmp_path, NEW_MEMBERS)
+    late = StartingConductor(tmp_path / TWO)
+
+    carry_out(plan, settled=late.ask)
+
+    assert late.gave_up
+    assert members_of(tmp_path / TWO) == NEW_MEMBERS
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_log_that_a_conductor_makes_meanwhile_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    snapshots_and_lower_terms(tmp_path)
+    (tmp_path / ONE / LOG_FILE).unlink()
+    plan = plan_recovery(tmp_path, NEW_MEMBERS, source_id=ONE)
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", refuse_links)
+    started: list[StartingConductor] = []
+    rename = os.rename
+
+    def comes_first(source: Path, target: Path) -> None:
+        if not started:
+            started.append(StartingConductor(tmp_path / ONE))
+            started[0].ask()
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", comes_first)
+
+    with pytest.raises(StoreLocked, match="a conductor started"):
+        carry_out(plan)
+
+    started[0].ask()
+    assert started[0].holds(tmp_path / ONE)
+    started[0].stop()
+
+
+def test_bystander_is_never_written_to(tmp_path: Path) -> None:
+    snapshots_and_lower_terms(tmp_path)
+    make_node(tmp_path, entries(2), server_id=THREE, stable=StableState(1))
+    before = tree(tmp_path / THREE)
+    seen: list[object] = []
     plan = plan_recovery(tmp_path, NEW_MEMBERS)
 
-    # They are locked through another name, which they keep.
-    opened = tmp_path_factory.mktemp("opened")
-    for file in (LOG_FILE, STABLE_FILE):
-        (opened / file).hardlink_to(tmp_path / TWO / file)
-    conductor = running(opened)
+    carry_out(plan, settled=lambda: seen.append(tree(tmp_path / THREE)))
 
-    with pytest.raises(StoreLocked, match="in use"):
-        carry_out(plan, settled=conductor.__enter__)
-    conductor.__exit__(None, None, None)
-
-    assert tree(tmp_path) == before
-    assert {path: path.stat().st_ino for path in numbers} == numbers
+    assert seen == [before]
 
 
 def refuse_links(*_: object) -> NoReturn:

@@ -148,7 +148,7 @@ FLAWS: dict[str, tuple[Make, tuple[Rule, ...]]] = {
         (Rule.CLUSTER_NODE_MISSING,),
     ),
     "terms": (with_terms, (Rule.CLUSTER_TERMS,)),
-    "folder twice": (with_linked_folder, (Rule.CLUSTER_ID,)),
+    "folder twice": (with_linked_folder, (Rule.CLUSTER_ID, Rule.CONFIGURATION_WITHOUT_SELF)),
     "snapshots": (with_snapshots, (Rule.CLUSTER_SNAPSHOT,)),
 }
 

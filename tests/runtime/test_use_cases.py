@@ -64,6 +64,29 @@ async def test_paused_leader_gives_the_leadership_away_and_resumes_as_a_follower
     assert trio.leads(successor)
 
 
+async def test_pause_is_told_apart_from_the_faults_of_a_paused_node(trio: Trio) -> None:
+    c = trio["c"]
+    assert not c.use_cases.health().only_paused
+    await c.use_cases.pause()
+    await until(lambda: c.use_cases.health().only_paused)
+    trio.mute |= {"a", "b"}
+    c.node.hurry()
+    await until(lambda: not c.use_cases.health().only_paused)
+    trio.mute.clear()
+    c.node.hurry()
+    await until(lambda: c.use_cases.health().only_paused)
+    await c.node.drain()
+    await until(lambda: not c.use_cases.health().only_paused)
+
+
+async def test_stopped_node_is_not_only_paused(trio: Trio) -> None:
+    c = trio["c"]
+    await c.use_cases.pause()
+    await until(lambda: c.use_cases.health().only_paused)
+    await c.node.stop()
+    assert not c.use_cases.health().only_paused
+
+
 async def test_paused_leader_goes_on_committing(trio: Trio) -> None:
     """Pausing steps aside where that is possible; it never stops the chain."""
     await trio["a"].use_cases.pause()
@@ -136,6 +159,20 @@ async def test_paused_target_is_refused_also_by_force(trio: Trio, force: bool) -
     with pytest.raises(TransferRefused, match="b is paused: resume it first"):
         await transfer(trio, "a", "b", force=force)
     assert await transfer(trio, "a", None) == "c"
+
+
+@pytest.mark.parametrize("force", [False, True])
+async def test_target_that_was_paused_just_now_refuses_by_its_own_word(
+    trio: Trio, force: bool
+) -> None:
+    """The leader's probes have not seen the pause yet."""
+    await trio["b"].use_cases.pause()
+    assert trio["b"].node.member.machine.node.paused, "before the pause is answered"
+    with pytest.raises(TransferRefused, match="b refuses: it is paused: resume it first"):
+        await transfer(trio, "a", "b", force=force)
+    assert trio.leads("a")
+    await trio["b"].use_cases.resume()
+    assert await transfer(trio, "a", "b", force=True) == "b"
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,19 @@
-"""Gets payloads out of state directories: the newest, that of a height, or that of an entry.
+"""Finds a payload in one node: the newest, that of a height, or that of an entry.
 
-Law: the SSZ bytes are those that op-conductor stored, byte for byte. Where directories do not agree
-on what was asked for, that is said and nothing is chosen.
+Law: the SSZ bytes are those that op-conductor stored, byte for byte. What was asked for and is
+there more than once, differently, is not chosen from.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from conductor.errors import NotFound, Refused, StoreDamaged
 from conductor.payload import PayloadHeader, json_from_ssz
-from raft_state.node import NodeState, certain_index, newest_payload, node_directories, open_node
+from raft_state.node import NodeState, certain_index, newest_payload
 from raft_state.raft import CommandPayload, EntryType, decode_command, entry_type_name
 
 _ROOT_BYTES = 32
@@ -61,40 +61,24 @@ class FoundPayload:
     version: int
     """Of the payload, as stored."""
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    """What of other nodes speaks against it, or is given up by choosing it; a sentence each."""
+    stored: bytes = field(repr=False)
+    """As it is in the log or snapshot."""
     ssz: bytes = field(repr=False)
+    """As it is exported: the same, but for a payload of before 2024."""
 
     def encoded(self, how: PayloadFormat) -> bytes:
         """The payload in a format."""
         return json_from_ssz(self.ssz) if how is PayloadFormat.JSON else self.ssz
 
 
-def find_payload(state_dir: Path, choice: Choice, *, lock_timeout_s: float = 0.0) -> FoundPayload:
-    """Find a payload in one node's directory, or in those of a cluster.
+def find_in_node(node: NodeState, choice: Choice) -> FoundPayload:
+    """Find it. NotFound: it is not there, and the text says what is.
 
-    NotFound: it is not there, and the text says what is. Refused: there are several, and the text
-    says how to choose. StoreDamaged: what is there is no payload. StoreLocked, other StoreError;
-    InvalidArgument for an index that no entry can have.
+    Refused: there are several that differ. StoreDamaged: what is there is no payload, or cannot be
+    read; other StoreError; InvalidArgument for an index that no entry can have.
     """
-    found: list[FoundPayload] = []
-    missing: list[str] = []
-    for directory in node_directories(state_dir):
-        with open_node(directory, lock_timeout_s=lock_timeout_s) as node:
-            for failure in node.failures.values():
-                if not isinstance(failure, NotFound):
-                    raise failure
-            try:
-                found.append(_in_node(node, choice))
-            except NotFound as error:
-                missing.append(str(error))
-    if not found:
-        raise NotFound("; ".join(missing))
-    newest = max(found, key=lambda each: (each.height, each.term, each.index))
-    if choice != Choice():
-        _require_agreement(found)
-    return newest
-
-
-def _in_node(node: NodeState, choice: Choice) -> FoundPayload:
     if choice.index is not None:
         return _at_index(node, choice.index)
     if choice.height is not None:
@@ -127,7 +111,7 @@ def _at_index(node: NodeState, index: int) -> FoundPayload:
         kind = entry_type_name(entry.type)
         raise NotFound(
             f"entry {index} of {node.server_id} is a {kind}, which holds no payload: "
-            "op-conductor-init info --entries shows what each entry is"
+            "op-conductor-init info --type command shows those that may"
         )
     return _of_entry(node, index, entry.data if entry.data is not None else b"")
 
@@ -188,6 +172,8 @@ def _found(
         block_hash=f"0x{payload.header.block_hash.hex()}",
         version=payload.header.version,
         notes=tuple(_notes(payload, payload.header)),
+        warnings=(),
+        stored=data,
         ssz=bytes(_ROOT_BYTES) + data[1:] if payload.is_legacy else data,
     )
 
@@ -224,17 +210,3 @@ def _what_there_is(node: NodeState) -> str:
         what = f"height {header.height}" if header is not None else "no payload"
         parts.append(f"its snapshot of entry {snapshot.meta.index} holds {what}")
     return ", ".join(parts) or "its log is empty, and there is no snapshot"
-
-
-def _require_agreement(found: Sequence[FoundPayload]) -> None:
-    """Refused when nodes hold different payloads where one was asked for."""
-    if len({each.ssz for each in found}) > 1:
-        which = ", ".join(
-            f"{each.server_id} height {each.height} {each.block_hash} (entry {each.index}, "
-            f"term {each.term})"
-            for each in found
-        )
-        raise Refused(
-            f"the nodes hold different payloads there: {which}: name one node's own directory "
-            "with --state-dir"
-        )
