@@ -26,8 +26,8 @@ def override_leader(
     """Have the named servers say that they lead (`on`), or the truth again (`off`).
 
     It changes answers to op-node, op-batcher and the like, and nothing else: no payload is
-    committed without a certificate. Two servers that both say so build two chains. It lasts until
-    `off`, or until the server is started again.
+    committed without a certificate, so a server that does not lead gets no block certified by it.
+    It lasts until `off`, or until the server is started again.
 
     Exits with 0 when it is so on all named servers, 3 when on some, 5 when you said no, 6 when none
     answers.
@@ -38,8 +38,7 @@ def override_leader(
 
     wanted = setting == "on"
     question = (
-        "Have {} say that it leads, whatever the cluster says? If another leads, two chains are "
-        "built."
+        "Have {} say that it leads, whatever the cluster says? Its commits still need the cluster."
         if wanted
         else "Have {} tell the truth about the leadership again?"
     )
