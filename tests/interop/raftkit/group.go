@@ -127,9 +127,12 @@ func (g *group) settle(deadline time.Duration) (leader *node, err error) {
 				return fmt.Errorf("node %s has not applied index %d", one.id, target)
 			}
 		}
-		if leader = g.leader(); leader == nil {
+		// On a busy machine the leader may lose its office meanwhile: the next try still needs one.
+		present := g.leader()
+		if present == nil {
 			return errors.New("nobody leads")
 		}
+		leader = present
 		return nil
 	})
 	return leader, err
